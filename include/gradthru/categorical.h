@@ -1,0 +1,49 @@
+#pragma once
+
+#include <ATen/core/Generator.h>
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <optional>
+
+#include "gradthru/estimator.h"
+#include "gradthru/export.h"
+#include "gradthru/key.h"
+
+namespace gradthru {
+
+struct SampleOptions {
+  int64_t dim = -1;                        ///< the dimension of the K categories
+  std::optional<int64_t> samples{};        ///< S draws per row: outputs get a leading dimension S
+  std::optional<at::Tensor> index{};       ///< int64 indices that replace the draw (replay); -1 skips
+  std::optional<Key> key{};                ///< the random numbers of this call
+  std::optional<at::Generator> generator{};  ///< gives a key by one draw where `key` is absent
+};
+
+struct Sample {
+  at::Tensor onehot;  ///< exact zeros and ones; the relaxed sample if the estimator is soft
+  at::Tensor index;   ///< int64, the drawn category; -1 for a skipped or an invalid row
+};
+
+/// Draws one category per row and lets the gradient through by the estimator's rule.
+///
+/// Maths: index ~ softmax(logits / tau_f) along `dim`; onehot = one-hot(index). The backward maps
+///   the gradient g at `onehot` to the estimator's gradient for `logits` (docs/estimators).
+/// Shapes: logits [.., K, ..]; onehot [S?, .., K, ..], the shape of the logits; index the same
+///   without `dim`. A given index may have the shape of a row set with or without S.
+/// Dtypes: float32, float64 (onehot and gradient in the dtype of the logits); index int64.
+/// Units: logits in nats, temperatures without unit.
+/// Gradient: to the logits only; gradients add up over S. Second order and forward mode are refused.
+/// Bias: traits(estimator).exact.
+/// Determinism: a pure function of (logits, estimator, key); no dependence on threads or strides.
+/// Errors: InvalidInput for an estimator whose temperatures are still schedules and for options that
+///   contradict each other; c10::Error for tensors of the wrong kind.
+/// Example: `auto z = sample(logits, reinmax(1.3)); loss(z.onehot).backward();`
+GRADTHRU_API Sample sample(const at::Tensor& logits, const Estimator& estimator,
+                           const SampleOptions& options = {});
+
+/// How many offsets of the random stream one call of `sample` with these options uses: what
+/// `Key::take` must be given so that no two calls share a random number.
+GRADTHRU_API uint64_t offsets_used(const Estimator& estimator, const SampleOptions& options = {});
+
+}  // namespace gradthru

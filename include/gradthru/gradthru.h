@@ -1,0 +1,8 @@
+#pragma once
+
+// The whole public interface of gradthru: gradients through discrete steps.
+#include "gradthru/bernoulli.h"
+#include "gradthru/categorical.h"
+#include "gradthru/error.h"
+#include "gradthru/estimator.h"
+#include "gradthru/key.h"

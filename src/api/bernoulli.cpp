@@ -1,0 +1,24 @@
+#include "gradthru/bernoulli.h"
+
+#include "api/sampling_call.h"
+
+namespace gradthru {
+
+at::Tensor sample_binary(const at::Tensor& logits, const Estimator& estimator,
+                         const BinaryOptions& options) {
+  using Signature = at::Tensor(const at::Tensor&, const std::optional<at::Tensor>&,
+                               std::string_view, at::ArrayRef<double>, c10::SymInt, c10::SymInt,
+                               c10::SymInt, bool, std::optional<c10::SymInt>);
+  static const auto op = find_op<Signature>("gradthru::sample_binary");
+  const SamplingCall call(estimator, options.key, options.generator,
+                          offsets_used(estimator, options));
+  return op.call(logits, options.given, name(estimator.method), call.numbers, call.seed,
+                 call.offset, call.row0, options.coding == Coding::plus_minus_one,
+                 call.count(options.samples));
+}
+
+uint64_t offsets_used(const Estimator& estimator, const BinaryOptions& options) {
+  return offsets_of_call(estimator, options.given.has_value(), options.samples);
+}
+
+}  // namespace gradthru

@@ -1,0 +1,276 @@
+// CPU driver of the categorical family: dtype switch, memory layout, threads. The formulas are in
+// src/math; this file only brings rows to them.
+#include <ATen/Dispatch.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/zeros_like.h>
+#include <torch/library.h>
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+#include <vector>
+
+#include "math/registry.h"
+#include "math/sampler.h"
+
+namespace gradthru {
+namespace {
+
+using at::Tensor;
+using math::Params;
+
+/// A contiguous tensor [outer, K, inner] seen as N = outer * inner rows of K categories.
+struct Rows {
+  int64_t N, K, inner;
+
+  Rows(const Tensor& logits, int64_t dim) {
+    K = logits.size(dim);
+    inner = 1;
+    for (int64_t d = dim + 1; d < logits.dim(); ++d) inner *= logits.size(d);
+    N = K == 0 ? 0 : logits.numel() / K;
+  }
+  int64_t start(int64_t row) const { return (row / inner) * K * inner + row % inner; }
+  int64_t grain() const { return std::max<int64_t>(1, 16384 / std::max<int64_t>(K, 1)); }
+};
+
+/// One row in the caller's memory where its elements are adjacent, else a copy of it.
+template <class T>
+class RowBuffer {
+ public:
+  explicit RowBuffer(const Rows& rows) : rows_(rows), copy_(rows.inner == 1 ? 0 : rows.K) {}
+
+  const T* read(const T* base, int64_t row) {
+    const T* first = base + rows_.start(row);
+    if (rows_.inner == 1) return first;
+    for (int64_t k = 0; k < rows_.K; ++k) copy_[k] = first[k * rows_.inner];
+    return copy_.data();
+  }
+  T* write_to(T* base, int64_t row) {
+    return rows_.inner == 1 ? base + rows_.start(row) : copy_.data();
+  }
+  void flush(T* base, int64_t row) const {
+    if (rows_.inner == 1) return;
+    T* first = base + rows_.start(row);
+    for (int64_t k = 0; k < rows_.K; ++k) first[k * rows_.inner] = copy_[k];
+  }
+
+ private:
+  Rows rows_;
+  std::vector<T> copy_;
+};
+
+/// What one call knows of its random numbers.
+struct Stream {
+  uint64_t seed, offset, row0;
+};
+
+template <class T>
+struct SampleRow {
+  using Tile = math::ScalarTile<T>;
+
+  const math::MethodFacts& facts;
+  const Params& params;
+  int64_t K;
+
+  /// The drawn category, or kInvalid, kEmpty.
+  int64_t draw(const Tile& t, const T* logits, const typename Tile::Stream& stream,
+               T* scratch) const {
+    if (facts.draw == math::Draw::gumbel) {
+      const auto inv_tau = params.scaled_sum() ? T{1} : math::inverse<Tile>(params.tau_f);
+      return math::gumbel_argmax(t, logits, inv_tau, stream, scratch, K);
+    }
+    if (params.tau_f == 0) {
+      const T maximum = math::row_maximum(t, logits, K);
+      return math::checked(t, maximum, math::argmax(t, logits, maximum, K));
+    }
+    const bool untempered = facts.draw == math::Draw::conditional && params.scaled_sum();
+    const auto inv_tau = untempered ? T{1} : math::inverse<Tile>(params.tau_f);
+    return math::inverse_cdf(t, logits, inv_tau, stream, scratch, K);
+  }
+
+};
+
+/// A given category: -1 skips the row; what lies outside the row or has no probability is invalid.
+template <class T>
+int64_t accept_given(const T* logits, int64_t K, int64_t given) {
+  if (given == -1) return math::kEmpty;
+  const bool valid =
+      given >= 0 && given < K && logits[given] > -std::numeric_limits<T>::infinity();
+  return valid ? given : math::kInvalid;
+}
+
+/// What a drawn index of -1 stands for is found in the row again: an invalid one or an empty one.
+template <class T>
+int64_t accept_drawn(const T* logits, int64_t K, int64_t drawn) {
+  if (drawn >= 0) return drawn;
+  const T maximum = math::row_maximum(math::ScalarTile<T>{}, logits, K);
+  return std::isnan(maximum) ? math::kInvalid : math::kEmpty;
+}
+
+template <class T>
+void fill_value(T* out, int64_t K, int64_t index) {
+  std::fill_n(out, K, index == math::kInvalid ? std::numeric_limits<T>::quiet_NaN() : T{0});
+  if (index >= 0) out[index] = T{1};
+}
+
+/// Draws (or accepts) samples * N rows and writes their values and indices.
+template <class T>
+void sample_rows(const Tensor& logits, const std::optional<Tensor>& given, const Rows& rows,
+                 int64_t samples, const math::MethodFacts& facts, const Params& params,
+                 Stream stream, Tensor& value, Tensor& index) {
+  using Tile = math::ScalarTile<T>;
+  const T* logits_base = logits.const_data_ptr<T>();
+  const int64_t* given_base = given ? given->const_data_ptr<int64_t>() : nullptr;
+  const int64_t given_count = given ? given->numel() : 0;
+  T* value_base = value.mutable_data_ptr<T>();
+  int64_t* index_base = index.mutable_data_ptr<int64_t>();
+  const bool relaxed = params.hard == 0 && facts.draw == math::Draw::gumbel;
+  at::parallel_for(0, samples * rows.N, rows.grain(), [&](int64_t begin, int64_t end) {
+    const Tile t;
+    const SampleRow<T> sampler{facts, params, rows.K};
+    RowBuffer<T> in(rows), out(rows);
+    std::vector<T> scratch(rows.K);
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t s = i / rows.N, n = i % rows.N;
+      const typename Tile::Stream cell{stream.seed, stream.offset + s * facts.offsets,
+                                       stream.row0 + n};
+      const T* row = in.read(logits_base, n);
+      const int64_t drawn = given_base ? accept_given(row, rows.K, given_base[i % given_count])
+                                       : sampler.draw(t, row, cell, scratch.data());
+      T* base = value_base + s * rows.N * rows.K;
+      T* target = out.write_to(base, n);
+      if (relaxed && drawn >= 0) {
+        math::gumbel_softmax::forward(t,
+                                      math::Row<Tile>{row, nullptr, target, scratch.data(), rows.K,
+                                                      drawn, given_base != nullptr, cell},
+                                      params);
+      } else {
+        fill_value(target, rows.K, drawn);
+      }
+      out.flush(base, n);
+      // kInvalid keeps its NaN value, but both read -1 in the index that the caller sees.
+      index_base[i] = std::max<int64_t>(drawn, -1);
+    }
+  });
+}
+
+std::tuple<Tensor, Tensor> sample_cpu(const Tensor& logits, const std::optional<Tensor>& given,
+                                      std::string_view method, at::ArrayRef<double> numbers,
+                                      int64_t seed, int64_t offset, int64_t row0, int64_t dim,
+                                      std::optional<int64_t> samples) {
+  const Params params = Params::from(numbers.data());
+  const auto facts = math::facts_of(method, params, given.has_value());
+  const Tensor dense = logits.contiguous();
+  const int64_t axis = dim < 0 ? dim + logits.dim() : dim;
+  const Rows rows(dense, axis);
+  std::vector<int64_t> value_shape, index_shape;
+  if (samples) value_shape.push_back(*samples);
+  index_shape = value_shape;
+  for (int64_t d = 0; d < logits.dim(); ++d) {
+    value_shape.push_back(logits.size(d));
+    if (d != axis) index_shape.push_back(logits.size(d));
+  }
+  Tensor value = at::empty(value_shape, dense.options());
+  Tensor index = at::empty(index_shape, dense.options().dtype(at::kLong));
+  const std::optional<Tensor> dense_given =
+      given ? std::optional(given->contiguous()) : std::nullopt;
+  const Stream stream{static_cast<uint64_t>(seed), static_cast<uint64_t>(offset),
+                      static_cast<uint64_t>(row0)};
+  AT_DISPATCH_FLOATING_TYPES(dense.scalar_type(), "gradthru::sample", [&] {
+    sample_rows<scalar_t>(dense, dense_given, rows, samples.value_or(1), facts, params, stream,
+                          value, index);
+  });
+  return {value, index};
+}
+
+/// The gradient of one row and one sample in row.out.
+template <class Rule, class T>
+void backward_row(const math::ScalarTile<T>& t, const math::Row<math::ScalarTile<T>>& row,
+                  const Params& params) {
+  if (row.index >= 0) return Rule::backward(t, row, params);
+  const bool invalid = row.index == math::kInvalid;
+  std::fill_n(row.out, row.K, invalid ? std::numeric_limits<T>::quiet_NaN() : T{0});
+}
+
+template <class Rule, class T>
+void backward_rows(const Tensor& grad, const Tensor& logits, const Tensor& index, const Rows& rows,
+                   int64_t samples, const math::MethodFacts& facts, bool given,
+                   const Params& params, Stream stream, Tensor& result) {
+  using Tile = math::ScalarTile<T>;
+  const T* grad_base = grad.const_data_ptr<T>();
+  const T* logits_base = logits.const_data_ptr<T>();
+  const int64_t* index_base = index.const_data_ptr<int64_t>();
+  T* result_base = result.mutable_data_ptr<T>();
+  at::parallel_for(0, rows.N, rows.grain(), [&](int64_t begin, int64_t end) {
+    RowBuffer<T> logits_row(rows), grad_row(rows), out(rows);
+    std::vector<T> scratch(rows.K), one(samples == 1 ? 0 : rows.K);
+    const Tile t;
+    for (int64_t n = begin; n < end; ++n) {
+      T* sum = out.write_to(result_base, n);
+      if (samples != 1) std::fill_n(sum, rows.K, T{0});
+      const T* row_logits = logits_row.read(logits_base, n);
+      for (int64_t s = 0; s < samples; ++s) {
+        const T* g = grad_row.read(grad_base + s * rows.N * rows.K, n);
+        const int64_t stored = index_base[(s * rows.N + n) % index.numel()];
+        const int64_t category = given ? accept_given(row_logits, rows.K, stored)
+                                       : accept_drawn(row_logits, rows.K, stored);
+        const math::Row<Tile> row{row_logits,
+                                  g,
+                                  samples == 1 ? sum : one.data(),
+                                  scratch.data(),
+                                  rows.K,
+                                  category,
+                                  given,
+                                  {stream.seed, stream.offset + s * facts.offsets,
+                                   stream.row0 + static_cast<uint64_t>(n)}};
+        backward_row<Rule>(t, row, params);
+        if (samples != 1) {
+          for (int64_t k = 0; k < rows.K; ++k) sum[k] += one[k];
+        }
+      }
+      out.flush(result_base, n);
+    }
+  });
+}
+
+template <class Method>
+struct Backward {
+  static Tensor call(const Tensor& grad, const Tensor& logits, const Tensor& index,
+                     at::ArrayRef<double> numbers, int64_t seed, int64_t offset, int64_t row0,
+                     int64_t dim, bool given) {
+    const Params params = Params::from(numbers.data());
+    const auto facts = math::facts_of(Method::kName, params, given);
+    const Tensor dense = logits.contiguous();
+    const int64_t axis = dim < 0 ? dim + logits.dim() : dim;
+    const Rows rows(dense, axis);
+    const int64_t samples = grad.dim() > logits.dim() ? grad.size(0) : 1;
+    Tensor result = at::empty(dense.sizes(), dense.options());
+    const Stream stream{static_cast<uint64_t>(seed), static_cast<uint64_t>(offset),
+                        static_cast<uint64_t>(row0)};
+    AT_DISPATCH_FLOATING_TYPES(dense.scalar_type(), "gradthru::backward", [&] {
+      backward_rows<typename Method::Rule, scalar_t>(grad.contiguous(), dense, index.contiguous(),
+                                                     rows, samples, facts, given, params, stream,
+                                                     result);
+    });
+    return result;
+  }
+};
+
+// The registry's name beside each rule.
+#define GRADTHRU_ESTIMATOR(name, ...)                    \
+  struct name##_method {                                 \
+    using Rule = math::name;                             \
+    static constexpr std::string_view kName = #name;     \
+  };
+#include "gradthru/estimators.def"
+
+TORCH_LIBRARY_IMPL(gradthru, CPU, m) {
+  m.impl("sample", &sample_cpu);
+#define GRADTHRU_ESTIMATOR(name, ...) m.impl(#name "_backward", &Backward<name##_method>::call);
+#include "gradthru/estimators.def"
+}
+
+}  // namespace
+}  // namespace gradthru

@@ -1,0 +1,174 @@
+// Operators of the binary (sigmoid) forms: schemas, checks, shape functions, autograd.
+#include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <torch/library.h>
+
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "gradthru/estimator.h"
+#include "ops/autograd.h"
+#include "ops/method_ops.h"
+
+namespace gradthru::ops {
+namespace {
+
+using at::Tensor;
+using c10::SymInt;
+using torch::autograd::SavedVariable;
+using torch::autograd::variable_list;
+using Numbers = at::ArrayRef<double>;
+
+using SampleSignature = Tensor(const Tensor&, const std::optional<Tensor>&, std::string_view,
+                               Numbers, SymInt, SymInt, SymInt, bool, std::optional<SymInt>);
+using BackwardSignature = Tensor(const Tensor&, const Tensor&, const Tensor&, Numbers, SymInt,
+                                 SymInt, SymInt, bool, bool);
+
+TORCH_LIBRARY_FRAGMENT(gradthru, m) {
+  m.def(
+      "sample_binary(Tensor logits, Tensor? given, str method, float[] params, SymInt seed, "
+      "SymInt offset, SymInt row0, bool plus_minus_one, SymInt? samples) -> Tensor");
+#define GRADTHRU_ESTIMATOR(name, ...)                                                          \
+  m.def(#name                                                                                  \
+        "_binary_backward(Tensor grad, Tensor logits, Tensor sample, float[] params, SymInt "  \
+        "seed, SymInt offset, SymInt row0, bool plus_minus_one, bool given) -> Tensor");
+#include "gradthru/estimators.def"
+}
+
+constexpr std::string_view kBackward = "_binary_backward";
+
+const c10::TypedOperatorHandle<SampleSignature>& sample_op() {
+  static const auto op = find_op<SampleSignature>("gradthru::sample_binary");
+  return op;
+}
+
+const c10::TypedOperatorHandle<BackwardSignature>& backward_op(size_t position) {
+  static const auto ops = find_backward_ops<BackwardSignature>(kBackward);
+  return ops[position];
+}
+
+std::vector<SymInt> checked_shape(const Tensor& logits, const std::optional<Tensor>& given,
+                                  Numbers params, const std::optional<SymInt>& samples) {
+  const auto type = logits.scalar_type();
+  TORCH_CHECK_TYPE(type == at::kFloat || type == at::kDouble,
+                   "sample_binary: logits must be float32 or float64, got ", type);
+  TORCH_CHECK_VALUE(params.size() == kParameterCount, "sample_binary: params must have ",
+                    kParameterCount, " numbers, got ", params.size());
+  std::vector<SymInt> shape;
+  if (samples) {
+    TORCH_CHECK_VALUE(*samples >= 1, "sample_binary: samples must be >= 1, got ", *samples);
+    shape.push_back(*samples);
+  }
+  const auto sizes = logits.sym_sizes();
+  shape.insert(shape.end(), sizes.begin(), sizes.end());
+  if (given) {
+    TORCH_CHECK_TYPE(given->scalar_type() == type, "sample_binary: given must have dtype ", type,
+                     " as the logits, got ", given->scalar_type());
+    TORCH_CHECK_VALUE(given->sym_sizes() == sizes ||
+                          given->sym_sizes() == c10::SymIntArrayRef(shape),
+                      "sample_binary: given must have the shape of the logits ", sizes,
+                      " or of the samples ", c10::SymIntArrayRef(shape), ", got ",
+                      given->sym_sizes());
+  }
+  return shape;
+}
+
+Tensor sample_meta(const Tensor& logits, const std::optional<Tensor>& given,
+                   std::string_view method, Numbers params, const SymInt&, const SymInt&,
+                   const SymInt&, bool, const std::optional<SymInt>& samples) {
+  method_position(method, "gradthru::sample_binary");
+  return at::empty_symint(checked_shape(logits, given, params, samples), logits.options());
+}
+
+Tensor backward_meta(const Tensor&, const Tensor& logits, const Tensor&, Numbers, const SymInt&,
+                     const SymInt&, const SymInt&, bool, bool) {
+  return at::empty_symint(logits.sym_sizes(), logits.options());
+}
+
+struct BinaryBackward : public torch::autograd::Node {
+  size_t method = 0;
+  std::vector<double> params;
+  SymInt seed, offset, row0;
+  bool plus_minus_one = false;
+  bool given = false;
+  SavedVariable logits, sample;
+
+  std::string name() const override {
+    return backward_name(method, kBackward);
+  }
+
+  variable_list apply(variable_list&& grads) override {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (!grads[0].defined()) return {Tensor()};
+    return {backward_op(method).call(grads[0], logits.unpack(), sample.unpack(), params,
+                                     seed, offset, row0, plus_minus_one, given)};
+  }
+
+  void release_variables() override {
+    std::lock_guard<std::mutex> lock(mutex_);
+    logits.reset_data();
+    sample.reset_data();
+  }
+};
+
+Tensor sample_autograd(const Tensor& logits, const std::optional<Tensor>& given,
+                       std::string_view method, Numbers params, SymInt seed, SymInt offset,
+                       SymInt row0, bool plus_minus_one, std::optional<SymInt> samples) {
+  const size_t position = method_position(method, "gradthru::sample_binary");
+  checked_shape(logits, given, params, samples);
+  refuse_forward_mode(logits, "gradthru::sample_binary");
+  Tensor output = [&] {
+    at::AutoDispatchBelowADInplaceOrView guard;
+    return sample_op().call(logits, given, method, params, seed, offset, row0, plus_minus_one,
+                            samples);
+  }();
+  if (at::GradMode::is_enabled() && logits.requires_grad()) {
+    auto node = make_node<BinaryBackward>();
+    auto* fields = static_cast<BinaryBackward*>(node.get());
+    fields->method = position;
+    fields->params = params.vec();
+    fields->seed = std::move(seed);
+    fields->offset = std::move(offset);
+    fields->row0 = std::move(row0);
+    fields->plus_minus_one = plus_minus_one;
+    fields->given = given.has_value();
+    fields->set_next_edges(torch::autograd::collect_next_edges(logits));
+    fields->logits = SavedVariable(logits, /*is_output=*/false);
+    set_history(output, node);
+    // A detached alias: no reference back to the node, but the same version counter.
+    fields->sample = SavedVariable(output.detach(), /*is_output=*/false);
+  }
+  return output;
+}
+
+template <size_t position>
+Tensor backward_autograd(const Tensor& grad, const Tensor& logits, const Tensor& sample,
+                         Numbers params, SymInt seed, SymInt offset, SymInt row0,
+                         bool plus_minus_one, bool given) {
+  auto result = [&] {
+    at::AutoDispatchBelowADInplaceOrView guard;
+    return backward_op(position).call(grad, logits, sample, params, std::move(seed),
+                                      std::move(offset), std::move(row0), plus_minus_one, given);
+  }();
+  refuse_second_order(result, {grad, logits}, backward_name(position, kBackward));
+  return result;
+}
+
+TORCH_LIBRARY_IMPL(gradthru, Meta, m) {
+  m.impl("sample_binary", &sample_meta);
+#define GRADTHRU_ESTIMATOR(name, ...) m.impl(#name "_binary_backward", &backward_meta);
+#include "gradthru/estimators.def"
+}
+
+TORCH_LIBRARY_IMPL(gradthru, Autograd, m) {
+  m.impl("sample_binary", &sample_autograd);
+#define GRADTHRU_ESTIMATOR(name, ...) \
+  m.impl(#name "_binary_backward", &backward_autograd<static_cast<size_t>(Method::name)>);
+#include "gradthru/estimators.def"
+}
+
+}  // namespace
+}  // namespace gradthru::ops

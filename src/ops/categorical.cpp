@@ -1,0 +1,211 @@
+// Operators of the categorical family: schemas, checks, shape functions, autograd.
+#include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <torch/library.h>
+
+#include <array>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "gradthru/estimator.h"
+#include "ops/autograd.h"
+#include "ops/method_ops.h"
+
+namespace gradthru::ops {
+namespace {
+
+using at::Tensor;
+using c10::SymInt;
+using torch::autograd::SavedVariable;
+using torch::autograd::variable_list;
+using Numbers = at::ArrayRef<double>;
+
+using SampleSignature = std::tuple<Tensor, Tensor>(const Tensor&, const std::optional<Tensor>&,
+                                                   std::string_view, Numbers, SymInt, SymInt,
+                                                   SymInt, int64_t, std::optional<SymInt>);
+using BackwardSignature = Tensor(const Tensor&, const Tensor&, const Tensor&, Numbers, SymInt,
+                                 SymInt, SymInt, int64_t, bool);
+
+// One library fragment declares the schemas of both families; binary.cpp adds its own.
+TORCH_LIBRARY_FRAGMENT(gradthru, m) {
+  m.def(
+      "sample(Tensor logits, Tensor? index, str method, float[] params, SymInt seed, SymInt offset, "
+      "SymInt row0, int dim, SymInt? samples) -> (Tensor, Tensor)");
+#define GRADTHRU_ESTIMATOR(name, ...)                                                           \
+  m.def(#name                                                                                   \
+        "_backward(Tensor grad, Tensor logits, Tensor index, float[] params, SymInt seed, "     \
+        "SymInt offset, SymInt row0, int dim, bool given) -> Tensor");
+#include "gradthru/estimators.def"
+}
+
+constexpr std::string_view kBackward = "_backward";
+
+const c10::TypedOperatorHandle<SampleSignature>& sample_op() {
+  static const auto op = find_op<SampleSignature>("gradthru::sample");
+  return op;
+}
+
+const c10::TypedOperatorHandle<BackwardSignature>& backward_op(size_t position) {
+  static const auto ops = find_backward_ops<BackwardSignature>(kBackward);
+  return ops[position];
+}
+
+int64_t checked_dim(const Tensor& logits, int64_t dim) {
+  TORCH_CHECK_VALUE(logits.dim() > 0, "sample: logits must have at least one dimension, got 0");
+  TORCH_CHECK_INDEX(dim >= -logits.dim() && dim < logits.dim(), "sample: dim must be in [",
+                    -logits.dim(), ", ", logits.dim() - 1, "], got ", dim);
+  return dim < 0 ? dim + logits.dim() : dim;
+}
+
+void check_logits(const Tensor& logits, int64_t axis) {
+  const auto type = logits.scalar_type();
+  TORCH_CHECK_TYPE(type == at::kFloat || type == at::kDouble,
+                   "sample: logits must be float32 or float64, got ", type);
+  if (logits.sym_size(axis) != 0) return;
+  for (int64_t d = 0; d < logits.dim(); ++d) {
+    // Without rows there is nothing to choose; with rows there must be a category.
+    if (d != axis && logits.sym_size(d) == 0) return;
+  }
+  TORCH_CHECK_VALUE(false, "sample: logits must have at least one category along dim, got 0");
+}
+
+struct Shapes {
+  std::vector<SymInt> value, index;
+};
+
+/// Checks every argument and gives the shapes of the outputs: the same for every device and for
+/// tensors without data.
+Shapes checked_shapes(const Tensor& logits, const std::optional<Tensor>& given, Numbers params,
+                      int64_t dim, const std::optional<SymInt>& samples) {
+  const int64_t axis = checked_dim(logits, dim);
+  check_logits(logits, axis);
+  TORCH_CHECK_VALUE(params.size() == kParameterCount, "sample: params must have ",
+                    kParameterCount, " numbers, got ", params.size());
+  Shapes shapes;
+  std::vector<SymInt> rows;
+  for (int64_t d = 0; d < logits.dim(); ++d) {
+    if (d != axis) rows.push_back(logits.sym_size(d));
+  }
+  if (samples) {
+    TORCH_CHECK_VALUE(*samples >= 1, "sample: samples must be >= 1, got ", *samples);
+    shapes.value.push_back(*samples);
+  }
+  shapes.index = shapes.value;
+  shapes.index.insert(shapes.index.end(), rows.begin(), rows.end());
+  const auto sizes = logits.sym_sizes();
+  shapes.value.insert(shapes.value.end(), sizes.begin(), sizes.end());
+  if (given) {
+    TORCH_CHECK_TYPE(given->scalar_type() == at::kLong, "sample: index must be int64, got ",
+                     given->scalar_type());
+    const auto got = given->sym_sizes();
+    TORCH_CHECK_VALUE(got == c10::SymIntArrayRef(rows) || got == c10::SymIntArrayRef(shapes.index),
+                      "sample: index must have the shape of the rows ",
+                      c10::SymIntArrayRef(rows), " or of the samples ",
+                      c10::SymIntArrayRef(shapes.index), ", got ", got);
+  }
+  return shapes;
+}
+
+std::tuple<Tensor, Tensor> sample_meta(const Tensor& logits, const std::optional<Tensor>& given,
+                                       std::string_view method, Numbers params, const SymInt&,
+                                       const SymInt&, const SymInt&, int64_t dim,
+                                       const std::optional<SymInt>& samples) {
+  method_position(method, "gradthru::sample");
+  const Shapes shapes = checked_shapes(logits, given, params, dim, samples);
+  return {at::empty_symint(shapes.value, logits.options()),
+          at::empty_symint(shapes.index, logits.options().dtype(at::kLong))};
+}
+
+Tensor backward_meta(const Tensor&, const Tensor& logits, const Tensor&, Numbers, const SymInt&,
+                     const SymInt&, const SymInt&, int64_t, bool) {
+  return at::empty_symint(logits.sym_sizes(), logits.options());
+}
+
+/// What a backward needs: the logits, the index, and the names of the random numbers.
+struct SampleBackward : public torch::autograd::Node {
+  size_t method = 0;
+  std::vector<double> params;
+  SymInt seed, offset, row0;
+  int64_t dim = -1;
+  bool given = false;
+  SavedVariable logits, index;
+
+  std::string name() const override {
+    return backward_name(method, kBackward);
+  }
+
+  variable_list apply(variable_list&& grads) override {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (!grads[0].defined()) return {Tensor()};
+    return {backward_op(method).call(grads[0], logits.unpack(), index.unpack(), params, seed,
+                                     offset, row0, dim, given)};
+  }
+
+  void release_variables() override {
+    std::lock_guard<std::mutex> lock(mutex_);
+    logits.reset_data();
+    index.reset_data();
+  }
+};
+
+std::tuple<Tensor, Tensor> sample_autograd(const Tensor& logits, const std::optional<Tensor>& given,
+                                           std::string_view method, Numbers params, SymInt seed,
+                                           SymInt offset, SymInt row0, int64_t dim,
+                                           std::optional<SymInt> samples) {
+  const size_t position = method_position(method, "gradthru::sample");
+  checked_shapes(logits, given, params, dim, samples);
+  refuse_forward_mode(logits, "gradthru::sample");
+  auto outputs = [&] {
+    at::AutoDispatchBelowADInplaceOrView guard;
+    return sample_op().call(logits, given, method, params, seed, offset, row0, dim, samples);
+  }();
+  if (at::GradMode::is_enabled() && logits.requires_grad()) {
+    auto node = make_node<SampleBackward>();
+    auto* fields = static_cast<SampleBackward*>(node.get());
+    fields->method = position;
+    fields->params = params.vec();
+    fields->seed = std::move(seed);
+    fields->offset = std::move(offset);
+    fields->row0 = std::move(row0);
+    fields->dim = dim;
+    fields->given = given.has_value();
+    fields->set_next_edges(torch::autograd::collect_next_edges(logits));
+    fields->logits = SavedVariable(logits, /*is_output=*/false);
+    fields->index = SavedVariable(given ? *given : std::get<1>(outputs), /*is_output=*/false);
+    set_history(std::get<0>(outputs), node);
+  }
+  return outputs;
+}
+
+template <size_t position>
+Tensor backward_autograd(const Tensor& grad, const Tensor& logits, const Tensor& index,
+                         Numbers params, SymInt seed, SymInt offset, SymInt row0, int64_t dim,
+                         bool given) {
+  auto result = [&] {
+    at::AutoDispatchBelowADInplaceOrView guard;
+    return backward_op(position).call(grad, logits, index, params, std::move(seed),
+                                      std::move(offset), std::move(row0), dim, given);
+  }();
+  refuse_second_order(result, {grad, logits}, backward_name(position, kBackward));
+  return result;
+}
+
+TORCH_LIBRARY_IMPL(gradthru, Meta, m) {
+  m.impl("sample", &sample_meta);
+#define GRADTHRU_ESTIMATOR(name, ...) m.impl(#name "_backward", &backward_meta);
+#include "gradthru/estimators.def"
+}
+
+TORCH_LIBRARY_IMPL(gradthru, Autograd, m) {
+  m.impl("sample", &sample_autograd);
+#define GRADTHRU_ESTIMATOR(name, ...) \
+  m.impl(#name "_backward", &backward_autograd<static_cast<size_t>(Method::name)>);
+#include "gradthru/estimators.def"
+}
+
+}  // namespace
+}  // namespace gradthru::ops

@@ -1,0 +1,1 @@
+gradthru_cli_test(test_data)

@@ -1,0 +1,415 @@
+#include "gradthru/estimator.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "support/estimators.h"
+
+// Specs, parameters, traits and schedules: the value that a user writes down.
+namespace {
+
+using gradthru::Anneal;
+using gradthru::Estimator;
+using gradthru::Exact;
+using gradthru::InvalidInput;
+using gradthru::kGapP;
+using gradthru::Method;
+using gradthru::Noise;
+using gradthru::Parameters;
+using gradthru::parse_estimator;
+using gradthru::Temperature;
+using gradthru::to_string;
+using gradthru::traits;
+using testing::HasSubstr;
+
+/// Accepts a call that throws InvalidInput with one line that holds `part`.
+template <typename Call>
+void expect_refused(const Call& call, const std::string& part, const std::string& what) {
+  try {
+    call();
+    ADD_FAILURE() << what << " was accepted";
+  } catch (const InvalidInput& error) {
+    EXPECT_THAT(error.what(), HasSubstr(part)) << what;
+    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << what;
+  }
+}
+
+void expect_spec_refused(const std::string& spec, const std::string& part = "") {
+  expect_refused([&] { parse_estimator(spec); }, part, spec);
+}
+
+void expect_equal(const std::string& spec, const Estimator& expected) {
+  EXPECT_EQ(parse_estimator(spec), expected) << spec << " gave " << to_string(parse_estimator(spec));
+}
+
+TEST(Spec, NameAloneTakesTheDefaults) {
+  for (Method method : gradthru::methods()) {
+    const Estimator e = parse_estimator(gradthru::name(method));
+    EXPECT_EQ(e, gradthru::make_estimator(method)) << to_string(e);
+    EXPECT_EQ(e.method, method);
+    EXPECT_EQ(e.tau_f, Temperature(1));
+    EXPECT_EQ(e.tau_b, Temperature(1));
+    EXPECT_EQ(e.noise, Noise::scaled_sum);
+    EXPECT_EQ(e.gap, 1);
+    EXPECT_EQ(e.alpha, 1);
+    EXPECT_TRUE(e.consistent && e.detach && e.hard);
+  }
+  EXPECT_EQ(parse_estimator("gumbel_rao").samples, 10);
+}
+
+TEST(Spec, FactoriesEqualSpecsOfTheirName) {
+#define GRADTHRU_ESTIMATOR(stem, ...)                      \
+  EXPECT_EQ(gradthru::stem(), parse_estimator(#stem));     \
+  EXPECT_EQ(gradthru::stem().method, Method::stem);        \
+  EXPECT_EQ(std::string(gradthru::name(Method::stem)), #stem);
+#include "gradthru/estimators.def"
+}
+
+TEST(Spec, PositionalValueIsTheKeyOfTheTable) {
+  expect_equal("st(0.5)", gradthru::st({.tau = 0.5}));
+  expect_equal("reinmax(1.3)", gradthru::reinmax({.tau = 1.3}));
+  expect_equal("gumbel_softmax(0.7)", gradthru::gumbel_softmax({.tau = 0.7}));
+  expect_equal("gst(2)", gradthru::gst({.gap = 2}));
+  expect_equal("gumbel_rao(5)", gradthru::gumbel_rao({.samples = 5}));
+  expect_equal("st_zgr(0.5)", gradthru::st_zgr({.alpha = 0.5}));
+  EXPECT_EQ(gradthru::reinmax(1.3), gradthru::reinmax({.tau = 1.3}));
+  EXPECT_EQ(gradthru::gst(2), gradthru::gst({.gap = 2}));
+  EXPECT_EQ(gradthru::gumbel_rao(5), gradthru::gumbel_rao({.samples = 5}));
+  EXPECT_EQ(gradthru::st_zgr(0.5), gradthru::st_zgr({.alpha = 0.5}));
+  expect_equal("gumbel_rao(5, tau=0.5)", gradthru::gumbel_rao({.tau = 0.5, .samples = 5}));
+}
+
+TEST(Spec, NoPositionalValueWhereTheTableNamesNone) {
+  for (const char* spec : {"identity(0.5)", "darn(0.5)", "zgr(0.5)", "reinmax_uniform(0.5)"})
+    expect_spec_refused(spec);
+  EXPECT_THROW(gradthru::zgr(0.5), InvalidInput);
+}
+
+TEST(Spec, PositionalFactoryRefusesWhatTheSpecRefuses) {
+  EXPECT_THROW(gradthru::gumbel_rao(2.5), InvalidInput);
+  EXPECT_THROW(gradthru::gst(-0.5), InvalidInput);
+  EXPECT_THROW(gradthru::reinmax(0.0), InvalidInput);
+}
+
+TEST(Spec, TauIsThePublishedSingleTemperatureForm) {
+  for (const char* name : {"st", "reinmax", "gst", "gumbel_softmax", "gumbel_rao"}) {
+    const Estimator e = parse_estimator(std::string(name) + "(tau=0.5)");
+    EXPECT_EQ(e.tau_b, Temperature(0.5)) << name;
+    EXPECT_EQ(e.tau_f, Temperature(1)) << name;
+    EXPECT_EQ(e.noise, Noise::scaled_sum) << name;
+  }
+}
+
+TEST(Spec, TauWithoutBackwardTemperatureIsTheForwardOne) {
+  for (const char* name : {"identity", "darn", "zgr", "st_zgr", "reinmax_uniform"}) {
+    const Estimator e = parse_estimator(std::string(name) + "(tau=0.5)");
+    EXPECT_EQ(e, parse_estimator(std::string(name) + "(tau_f=0.5)")) << name;
+    EXPECT_EQ(e.tau_f, Temperature(0.5)) << name;
+  }
+}
+
+TEST(Spec, TauOfARelaxedSampleIsBoth) {
+  const Estimator e = parse_estimator("gumbel_softmax(tau=0.5, hard=false)");
+  EXPECT_EQ(e.tau_f, Temperature(0.5));
+  EXPECT_EQ(e.tau_b, Temperature(0.5));
+  EXPECT_FALSE(e.hard);
+  EXPECT_EQ(e.noise, Noise::scaled_sum);
+  expect_equal("gumbel_softmax(0.5, hard=false)", e);
+}
+
+TEST(Spec, RelaxedSampleNeedsEqualTemperatures) {
+  expect_spec_refused("gumbel_softmax(tau_f=1, tau_b=0.5, hard=false)");
+  expect_spec_refused("gumbel_softmax(tau_b=0.5, hard=false)");
+  expect_spec_refused("gumbel_softmax(tau_f=0.5, hard=false)");
+  EXPECT_NO_THROW(parse_estimator("gumbel_softmax(tau_f=0.5, tau_b=0.5, hard=false)"));
+}
+
+TEST(Spec, TauAndBackwardTemperatureContradict) {
+  expect_spec_refused("st(tau=0.5, tau_b=0.5)", "tau");
+  expect_spec_refused("reinmax(1.3, tau_b=0.5)", "tau");
+  EXPECT_THROW(gradthru::st({.tau_b = 0.5, .tau = 0.5}), InvalidInput);
+}
+
+TEST(Spec, NoiseIsScaledLogitsOnceTheForwardTemperatureIsGiven) {
+  for (const std::string name : {"gumbel_softmax", "gumbel_rao"}) {
+    EXPECT_EQ(parse_estimator(name + "(tau_f=2)").noise, Noise::scaled_logits);
+    EXPECT_EQ(parse_estimator(name + "(tau_f=1)").noise, Noise::scaled_logits);
+    EXPECT_EQ(parse_estimator(name + "(tau_b=2)").noise, Noise::scaled_sum);
+    EXPECT_EQ(parse_estimator(name + "(tau_f=2, noise=scaled_sum)").noise, Noise::scaled_sum);
+    EXPECT_EQ(parse_estimator(name + "(noise=scaled_logits)").noise, Noise::scaled_logits);
+  }
+  EXPECT_EQ(gradthru::gumbel_softmax({.tau_f = 2}).noise, Noise::scaled_logits);
+}
+
+TEST(Spec, EveryKeyIsRead) {
+  expect_equal("gst(tau_f=2, tau_b=0.5, gap=0.25, consistent=false, detach=false)",
+               gradthru::gst({.tau_f = 2, .tau_b = 0.5, .gap = 0.25, .consistent = false,
+                              .detach = false}));
+  expect_equal("st_zgr(tau_f=2, alpha=1.5)", gradthru::st_zgr({.tau_f = 2, .alpha = 1.5}));
+  expect_equal("gumbel_softmax(hard=true)", gradthru::gumbel_softmax());
+  const Estimator rao = parse_estimator("gumbel_rao(samples=100, tau=0.5)");
+  EXPECT_EQ(rao.samples, 100);
+  EXPECT_EQ(rao.tau_b, Temperature(0.5));
+}
+
+TEST(Spec, GapByProbability) {
+  EXPECT_EQ(parse_estimator("gst(gap=p)").gap, kGapP);
+  EXPECT_EQ(parse_estimator("gst(gap='p')").gap, kGapP);
+  EXPECT_EQ(parse_estimator("gst(p)").gap, kGapP);
+  EXPECT_EQ(parse_estimator(to_string(gradthru::gst({.gap = kGapP}))).gap, kGapP);
+}
+
+TEST(Spec, BlanksDoNotMatter) {
+  expect_equal("  reinmax ( tau = 1.3 ) ", gradthru::reinmax(1.3));
+  expect_equal("st(tau_f=0.1,tau_b=0.7)", gradthru::st({.tau_f = 0.1, .tau_b = 0.7}));
+  expect_equal("\tst( tau_f = 0.1 ,\ttau_b = 0.7 )\n", gradthru::st({.tau_f = 0.1, .tau_b = 0.7}));
+  expect_equal("st( 0.5 )", gradthru::st(0.5));
+}
+
+TEST(Spec, SchedulesWithAndWithoutQuotes) {
+  const Temperature schedule = Temperature::exponential(1.0, 0.1, 0.5);
+  for (const char* spec : {"st(tau=exp(1.0,0.1,50%))", "st(tau=\"exp(1.0,0.1,50%)\")",
+                           "st(exp(1.0,0.1,50%))", "st( tau = exp( 1.0 , 0.1 , 50% ) )",
+                           "st(tau=exp(1,0.1,50%))"})
+    expect_equal(spec, gradthru::st({.tau = schedule}));
+  expect_equal("st(tau_f=linear(2,0.5,100%), tau_b=cosine(1,0.2,25%))",
+               gradthru::st({.tau_f = Temperature::linear(2, 0.5, 1),
+                             .tau_b = Temperature::cosine(1, 0.2, 0.25)}));
+  EXPECT_EQ(parse_estimator("st(tau=exp(1.0,0.1,50%))").tau_b.anneal, Anneal::exponential);
+}
+
+TEST(Spec, SeveralSpecsAreSeparatedBySemicolons) {
+  const std::vector<Estimator> list = gradthru::parse_estimators("st; reinmax(1.3) ;gst(gap=2)");
+  EXPECT_EQ(list, (std::vector<Estimator>{gradthru::st(), gradthru::reinmax(1.3),
+                                          gradthru::gst(2)}));
+  EXPECT_THROW(gradthru::parse_estimators("st;reinmx"), InvalidInput);
+}
+
+TEST(Spec, UnknownNamesSuggestTheNearest) {
+  expect_spec_refused("reinmx", "reinmax");
+  expect_spec_refused("gumbel_sofmax(0.5)", "gumbel_softmax");
+  expect_spec_refused("st(tau_x=1)", "tau_");
+  expect_spec_refused("gumbel_rao(sample=3)", "samples");
+  expect_spec_refused("reinmx", "reinmx");
+}
+
+TEST(Spec, KeysThatTheMethodDoesNotTake) {
+  expect_spec_refused("st(alpha=1)", "alpha");
+  expect_spec_refused("zgr(tau_b=1)", "tau_b");
+  expect_spec_refused("gst(hard=false)", "hard");
+  expect_spec_refused("reinmax(samples=3)", "samples");
+  EXPECT_THROW(gradthru::st({.alpha = 1}), InvalidInput);
+  EXPECT_THROW(gradthru::zgr({.tau_b = 1}), InvalidInput);
+  EXPECT_THROW(gradthru::darn({.noise = Noise::scaled_sum}), InvalidInput);
+}
+
+TEST(Spec, MalformedTextIsRefused) {
+  for (const char* spec :
+       {"", " ", "(", "st(", "st(1", "st)", "st(1))", "st(1) x", "st x", "st(tau=)", "st(=1)",
+        "st(tau=1 tau_f=1)", "st(tau=1,tau=1)", "st(1,2)", "st(tau=1,1)", "st(tau=abc)",
+        "st(tau=1x)", "st(tau=1.5.2)", "st(,)", "st(tau=1,)", "gumbel_rao(samples=2.5)",
+        "gumbel_softmax(hard=maybe)", "gumbel_softmax(noise=loud)", "gst(gap=q)",
+        "st(tau=exp(1,2))", "st(tau=exp(1,2,50%)", "st(tau=exp(1,2,50))", "st(tau=sine(1,2,50%))",
+        "st(tau=\"exp(1,2,50%))", "st(1,tau=1)"})
+    expect_spec_refused(spec);
+}
+
+TEST(Spec, TemperaturesOutsideTheirDomain) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const double infinity = std::numeric_limits<double>::infinity();
+  for (double bad : {nan, infinity, -infinity, -0.5}) {
+    EXPECT_THROW(gradthru::st({.tau_f = bad}), InvalidInput) << bad;
+    EXPECT_THROW(gradthru::st({.tau_b = bad}), InvalidInput) << bad;
+    EXPECT_THROW(gradthru::zgr({.tau_f = bad}), InvalidInput) << bad;
+    EXPECT_THROW(gradthru::reinmax({.tau = bad}), InvalidInput) << bad;
+  }
+  for (const char* bad : {"nan", "inf", "-1", "0", "-0.0"})
+    expect_spec_refused("reinmax(tau_b=" + std::string(bad) + ")", "tau_b");
+  expect_spec_refused("reinmax(tau_b=-0.5)", "-0.5");
+  for (const char* bad : {"exp(0,1,50%)", "exp(1,0,50%)", "exp(1,-1,50%)", "linear(1,nan,50%)",
+                          "cosine(1,2,0%)", "cosine(1,2,101%)"})
+    expect_spec_refused("reinmax(tau=" + std::string(bad) + ")");
+}
+
+bool is_accepted(Method method, const Parameters& parameters) {
+  try {
+    gradthru::make_estimator(method, parameters);
+    return true;
+  } catch (const InvalidInput&) {
+    return false;
+  }
+}
+
+TEST(Spec, ZeroForwardTemperatureIsArgmaxForStAndIdentityOnly) {
+  EXPECT_EQ(parse_estimator("st(tau_f=0)").tau_f, Temperature(0));
+  EXPECT_EQ(parse_estimator("identity(tau_f=0)").tau_f, Temperature(0));
+  for (Method method : gradthru::methods())
+    EXPECT_EQ(is_accepted(method, {.tau_f = 0}),
+              method == Method::st || method == Method::identity)
+        << gradthru::name(method);
+  for (const char* name : {"st", "reinmax", "gst", "gumbel_softmax", "gumbel_rao"})
+    expect_spec_refused(std::string(name) + "(tau_b=0)", "tau_b");
+  expect_spec_refused("st(tau=0)");
+}
+
+TEST(Spec, OtherNumbersOutsideTheirDomain) {
+  for (const char* spec : {"gst(gap=-0.5)", "gst(gap=-1)", "gst(gap=nan)", "st_zgr(alpha=-0.1)",
+                           "st_zgr(alpha=2.1)", "st_zgr(alpha=nan)", "gumbel_rao(samples=0)",
+                           "gumbel_rao(samples=-3)", "gumbel_rao(0)"})
+    expect_spec_refused(spec);
+  EXPECT_THROW(gradthru::gst({.gap = -0.5}), InvalidInput);
+  EXPECT_THROW(gradthru::gumbel_rao({.samples = 0}), InvalidInput);
+  for (const char* spec : {"gst(gap=0)", "st_zgr(alpha=0)", "st_zgr(alpha=2)", "gumbel_rao(1)"})
+    EXPECT_NO_THROW(parse_estimator(spec)) << spec;
+}
+
+TEST(Print, Examples) {
+  EXPECT_EQ(to_string(gradthru::st()), "st");
+  EXPECT_EQ(to_string(gradthru::reinmax(1.3)), "reinmax(1.3)");
+  EXPECT_EQ(to_string(gradthru::reinmax({.tau_b = 1.3})), "reinmax(1.3)");
+  EXPECT_EQ(to_string(gradthru::zgr({.tau_f = 0.5})), "zgr(tau=0.5)");
+  EXPECT_EQ(to_string(gradthru::gumbel_rao({.samples = 10})), "gumbel_rao");
+  EXPECT_EQ(to_string(gradthru::gumbel_softmax({.tau_f = 1})), "gumbel_softmax(tau_f=1)");
+  EXPECT_EQ(to_string(gradthru::gst({.gap = 2})), "gst(2)");
+}
+
+/// All values, and all ways to write them, that print an estimator of the sweep.
+std::vector<std::string> ways_to_write(const Estimator& e) {
+  const auto number = [](double x) { return to_string(Temperature(x)); };
+  const auto flag = [](bool x) { return std::string(x ? "true" : "false"); };
+  const std::string gap = e.gap == kGapP ? "p" : number(e.gap);
+  const std::string noise = e.noise == Noise::scaled_sum ? "scaled_sum" : "scaled_logits";
+  const std::vector<std::vector<std::string>> arguments = {
+      {"", number(e.tau_b.start), gap, std::to_string(e.samples), number(e.alpha)},
+      {"", "tau=" + number(e.tau_b.start), "tau=" + number(e.tau_f.start)},
+      {"", "tau_f=" + number(e.tau_f.start)},
+      {"", "tau_b=" + number(e.tau_b.start)},
+      {"", "noise=" + noise},
+      {"", "gap=" + gap},
+      {"", "samples=" + std::to_string(e.samples)},
+      {"", "alpha=" + number(e.alpha)},
+      {"", "consistent=" + flag(e.consistent)},
+      {"", "detach=" + flag(e.detach)},
+      {"", "hard=" + flag(e.hard)}};
+  std::vector<std::string> ways = {""};
+  for (const std::vector<std::string>& choices : arguments) {
+    std::vector<std::string> longer;
+    for (const std::string& way : ways)
+      for (const std::string& choice : choices)
+        longer.push_back(way + (way.empty() || choice.empty() ? "" : ",") + choice);
+    ways = std::move(longer);
+  }
+  return ways;
+}
+
+/// The length of the shortest of these specs that gives `e`.
+size_t shortest_length(const Estimator& e) {
+  const std::string name(gradthru::name(e.method));
+  size_t best = std::numeric_limits<size_t>::max();
+  for (const std::string& way : ways_to_write(e)) {
+    const std::string spec = way.empty() ? name : name + "(" + way + ")";
+    if (spec.size() >= best) continue;
+    try {
+      if (parse_estimator(spec) == e) best = spec.size();
+    } catch (const InvalidInput&) {
+    }
+  }
+  return best;
+}
+
+TEST(Print, RoundTripsAndIsShortest) {
+  for (const Estimator& e : support::sweep()) {
+    const std::string spec = to_string(e);
+    EXPECT_EQ(parse_estimator(spec), e) << spec;
+    std::string dense = spec;
+    std::erase(dense, ' ');
+    EXPECT_LE(dense.size(), shortest_length(e)) << spec;
+  }
+}
+
+TEST(Print, NumbersKeepEveryBit) {
+  for (double tau : {0.1, 1.0 / 3, 1e-7, 12345.678, 1e22}) {
+    const Estimator e = gradthru::st({.tau_f = tau, .tau_b = 2 * tau});
+    EXPECT_EQ(parse_estimator(to_string(e)), e) << to_string(e);
+  }
+}
+
+TEST(Print, SchedulesRoundTrip) {
+  for (const Temperature& schedule :
+       {Temperature::exponential(1.0, 0.1, 0.5), Temperature::linear(2, 0.5, 1),
+        Temperature::cosine(1, 0.2, 0.25), Temperature::exponential(1, 1.0 / 3, 0.123)})
+    for (const Estimator& e :
+         {gradthru::st({.tau = schedule}), gradthru::zgr({.tau_f = schedule}),
+          gradthru::gumbel_rao({.tau_f = schedule, .tau_b = 0.5}),
+          gradthru::gumbel_softmax({.tau = schedule, .hard = false})})
+      EXPECT_EQ(parse_estimator(to_string(e)), e) << to_string(e);
+}
+
+TEST(Schedule, ReachesItsEndAndStays) {
+  const Temperature exponential = Temperature::exponential(1.0, 0.1, 0.5);
+  EXPECT_NEAR(exponential.at(0), 1, 1e-15);
+  EXPECT_NEAR(exponential.at(0.25), std::sqrt(0.1), 1e-15);
+  EXPECT_NEAR(exponential.at(0.5), 0.1, 1e-15);
+  EXPECT_NEAR(exponential.at(1), 0.1, 1e-15);
+  const Temperature linear = Temperature::linear(2, 0.5);
+  EXPECT_NEAR(linear.at(0), 2, 1e-15);
+  EXPECT_NEAR(linear.at(0.4), 1.4, 1e-15);
+  EXPECT_NEAR(linear.at(1), 0.5, 1e-15);
+  const Temperature cosine = Temperature::cosine(1, 0.2, 0.5);
+  EXPECT_NEAR(cosine.at(0), 1, 1e-15);
+  EXPECT_NEAR(cosine.at(0.125), 0.6 + 0.4 * std::cos(std::acos(-1.0) / 4), 1e-15);
+  EXPECT_NEAR(cosine.at(0.25), 0.6, 1e-15);
+  EXPECT_NEAR(cosine.at(0.75), 0.2, 1e-15);
+  EXPECT_EQ(Temperature(0.3).at(0.7), 0.3);
+}
+
+TEST(Schedule, AnEstimatorTakesItsValueAtTheProgress) {
+  const Estimator e = gradthru::st({.tau_f = 2, .tau_b = Temperature::linear(1, 0.5)});
+  EXPECT_FALSE(e.is_constant());
+  EXPECT_EQ(e.at(0.5), gradthru::st({.tau_f = 2, .tau_b = 0.75}));
+  EXPECT_TRUE(e.at(0.5).is_constant());
+  EXPECT_EQ(gradthru::reinmax(1.3).at(0.5), gradthru::reinmax(1.3));
+}
+
+Exact exact_by_the_table(const Estimator& e) {
+  const bool equal = e.tau_f == e.tau_b;
+  switch (e.method) {
+    case Method::st: return equal ? Exact::linear : Exact::none;
+    case Method::darn: return Exact::linear;
+    case Method::zgr: return Exact::quadratic;
+    case Method::st_zgr: return e.alpha == 1 ? Exact::quadratic : Exact::linear;
+    case Method::reinmax: return equal ? Exact::quadratic : Exact::none;
+    case Method::reinmax_uniform: return Exact::quadratic;
+    default: return Exact::none;
+  }
+}
+
+TEST(Traits, AreThoseOfTheTable) {
+  for (const Estimator& e : support::sweep()) {
+    const gradthru::Traits t = traits(e);
+    const support::Draw draw = support::draw_of(e.method);
+    EXPECT_EQ(t.exact, exact_by_the_table(e)) << to_string(e);
+    EXPECT_EQ(t.needs_gumbels, draw == support::Draw::gumbel) << to_string(e);
+    EXPECT_EQ(t.discrete_only, draw == support::Draw::uniform) << to_string(e);
+    EXPECT_EQ(t.relaxed, !e.hard) << to_string(e);
+    EXPECT_EQ(t.offsets, support::offsets_of(e)) << to_string(e);
+    EXPECT_TRUE(t.needs_gradient) << to_string(e);
+    EXPECT_EQ(t.evaluations, 1) << to_string(e);
+  }
+}
+
+TEST(Registry, SaysSomethingAboutEveryMethod) {
+  EXPECT_GE(gradthru::methods().size(), 10u);
+  for (Method method : gradthru::methods()) {
+    const gradthru::About about = gradthru::about(method);
+    EXPECT_FALSE(about.summary.empty() || about.source.empty()) << gradthru::name(method);
+    EXPECT_FALSE(about.parameters.empty()) << gradthru::name(method);
+  }
+}
+
+}  // namespace

@@ -1,0 +1,115 @@
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "gradthru/categorical.h"
+#include "reference/estimators.h"
+#include "support/estimators.h"
+#include "support/gradient.h"
+#include "support/rows.h"
+#include "support/tolerance.h"
+
+// The worked example of the specification, number by number: an error shared by the library and its
+// reference would have to reproduce these digits too.
+namespace {
+
+using gradthru::Estimator;
+using support::Row;
+
+const Row kLogits = {.5, -1, 0, 1.5};
+const Row kG = {1, -2, .5, 3};
+constexpr int64_t kIndex = 2;
+const Row kGumbels = {.3, -.2, 2.5, .4};
+const std::vector<Row> kExponentials = {{.7, .2, 1.1, .4}, {1.5, .9, .3, .6}};
+constexpr double kPrinted = 1e-9;
+
+struct Printed {
+  std::string spec;
+  Row grad;
+};
+
+/// The rules that need no noise beyond the index.
+const std::vector<Printed> kIndexBased = {
+    {"st", {-.215816806, -.195340578, -.197581382, .608738766}},
+    {"st(tau_f=2, tau_b=.5)", {-.372488812, -.052464942, -.178803547, .603757301}},
+    {"identity", {1, -2, .5, 3}},
+    {"darn", {.325756627, .072686128, -1.283941076, .885498320}},
+    {"zgr", {.054969910, -.061327225, -.740761229, .747118543}},
+    {"zgr(tau_f=2)", {.032052198, -.075701930, -.220575967, .264225699}},
+    {"st_zgr(alpha=.5)", {-.080423448, -.128333901, -.469171305, .677928655}},
+    {"reinmax(tau_f=1, tau_b=1.3)", {.080312859, -.138816633, -.616562282, .675066056}},
+    {"reinmax(tau_f=2, tau_b=1.3)", {.010709586, -.015824688, -.313627860, .318742963}},
+    {"reinmax_uniform", {-.188539642, -.180023671, -.239355073, .607918386}},
+    {"gst(tau_f=1, tau_b=.7, gap=1)", {.015826651, -.078078395, -.407806825, .470058569}},
+    {"gst(tau_f=1, tau_b=.7, gap=p)", {.022091651, -.079665833, -.386954639, .444528821}},
+    {"gst(tau_f=1, tau_b=.7, gap=1, detach=false)", {.015826651, -.078078395, 0, .062251744}},
+    {"gst(tau_f=2, tau_b=.7, gap=1)", {.029485014, -.090988165, -.111547865, .173051016}}};
+
+/// The Gumbel rules, with the noise of the example.
+const std::vector<Printed> kNoisy = {
+    {"gumbel_softmax(tau_f=2, tau_b=.5)", {-.186154321, -.020097028, -.883313657, 1.089565006}},
+    {"gumbel_softmax(.5)", {-.003764889, -.002815792, -.861774905, .868355586}},
+    {"gumbel_rao(2, tau=.5)", {-.003417231, -.093868537, -.514353732, .611639500}},
+    {"gumbel_rao(2, tau_f=2, tau_b=.5)", {-.161678953, -.070119097, -.822008858, 1.053806908}}};
+
+void expect_row(const Row& actual, const Row& expected, const std::string& what) {
+  support::expect_near(support::tensor_of(actual), support::tensor_of(expected), kPrinted, what);
+}
+
+Row reference_of_spec(const std::string& spec) {
+  const Estimator e = gradthru::parse_estimator(spec);
+  return support::reference_of(e.method).grad(kLogits, kIndex, kG, support::settings_of(e),
+                                              reference::listed_noise(kGumbels, kExponentials));
+}
+
+TEST(WorkedExample, Softmax) {
+  expect_row(reference::softmax(kLogits), {.219879642, .049061780, .133363744, .597694834},
+             "softmax");
+}
+
+TEST(WorkedExample, ReferenceOfIndexBasedRules) {
+  for (const Printed& row : kIndexBased) expect_row(reference_of_spec(row.spec), row.grad, row.spec);
+}
+
+TEST(WorkedExample, LibraryOfIndexBasedRules) {
+  const at::Tensor logits = support::tensor_of(kLogits).unsqueeze(0);
+  const at::Tensor g = support::tensor_of(kG).unsqueeze(0);
+  for (const Printed& row : kIndexBased) {
+    const gradthru::SampleOptions replay = {.index = support::index_tensor({kIndex})};
+    const support::Run run =
+        support::run(logits, gradthru::parse_estimator(row.spec), replay, g);
+    expect_row(support::row_of(run.grad), row.grad, row.spec);
+    expect_row(support::row_of(run.drawn.onehot), {0, 0, 1, 0}, row.spec);
+  }
+}
+
+TEST(WorkedExample, LibraryBackwardAccumulatesIntoTheLeaf) {
+  const at::Tensor logits = support::leaf(support::tensor_of(kLogits).unsqueeze(0));
+  const gradthru::SampleOptions replay = {.index = support::index_tensor({kIndex})};
+  for (int pass = 0; pass < 2; ++pass) {
+    const gradthru::Sample z = gradthru::sample(logits, gradthru::zgr(), replay);
+    torch::autograd::backward({z.onehot}, {support::tensor_of(kG).unsqueeze(0)});
+  }
+  expect_row(support::row_of(logits.grad()), {.109939820, -.12265445, -1.481522458, 1.494237086},
+             "twice zgr");
+}
+
+TEST(WorkedExample, ReferenceOfNoisyRules) {
+  for (const Printed& row : kNoisy) expect_row(reference_of_spec(row.spec), row.grad, row.spec);
+}
+
+TEST(WorkedExample, IndexOfBothConventions) {
+  const reference::Noise noise = reference::listed_noise(kGumbels, kExponentials);
+  for (const char* spec : {"gumbel_softmax(tau_f=2, tau_b=.5)", "gumbel_softmax(.5)"}) {
+    const reference::Settings e = support::settings_of(gradthru::parse_estimator(spec));
+    EXPECT_EQ(reference::gumbel_argmax(kLogits, e, noise), kIndex) << spec;
+  }
+}
+
+TEST(WorkedExample, ConditionalPerturbedLogits) {
+  expect_row(reference::conditional_perturbed(kLogits, kIndex, kExponentials[0]),
+             {.559890560, .370547171, 1.919364786, 1.444126111}, "conditional");
+}
+
+}  // namespace

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "gradthru/error.h"
+
+namespace gradthru::train {
+
+enum class Status { complete, diverged, interrupted };
+std::string_view to_string(Status status);
+
+/// What summary.json says. Names of values are `<split>_<metric>`, such as `test_nelbo`.
+struct Summary {
+  using Values = std::vector<std::pair<std::string, double>>;
+
+  std::string experiment;
+  std::string preset;
+  std::string method;  ///< the estimator's spec string
+  uint64_t seed = 0;
+  Status status = Status::complete;
+  int64_t steps = 0;
+  double wall_s = 0;
+  Values final_values{};                                    ///< written as `final`
+  Values best_values{};                                     ///< written as `best`
+  std::vector<std::pair<std::string, std::string>> data{};  ///< name of a data file → SHA-256
+  std::string config_sha256{};
+  std::string version{};
+  std::string device = "cpu";
+};
+
+/// Writes summary.json, atomically. Non-finite values become null and are listed in `nonfinite`.
+/// Errors: std::system_error with the path.
+void write_summary(const std::filesystem::path& path, const Summary& summary);
+
+/// The status in a summary.json; none if there is no such file.
+/// Errors: InvalidInput if it cannot be read as a summary.
+std::optional<Status> read_status(const std::filesystem::path& path);
+
+}  // namespace gradthru::train
