@@ -191,6 +191,16 @@ void add_dir_option(CLI::App& command, Arguments& arguments, const std::string& 
   command.add_option("--dir", arguments.dir, help)->type_name("DIR");
 }
 
+// CLI11 by itself would say neither what was given nor what is wanted.
+void require_known_command(const CLI::App& group) {
+  if (!group.get_subcommands().empty()) return;
+  const std::vector<std::string> extras = group.remaining();
+  const std::string given = extras.empty() ? "" : extras.front();
+  throw InvalidInput("data: wanted list, verify or fetch, got " +
+                     (extras.empty() ? "nothing" : "'" + given + "'") +
+                     did_you_mean(given, {"list", "verify", "fetch"}));
+}
+
 }  // namespace
 
 void add_data_command(CLI::App& program, int& exit_code) {
@@ -202,7 +212,7 @@ void add_data_command(CLI::App& program, int& exit_code) {
     };
   };
   CLI::App* group = program.add_subcommand("data", "List, verify and fetch data sets");
-  group->require_subcommand(1);
+  group->require_subcommand(0, 1);
   group->footer("Example: gradthru data fetch mnist");
 
   const std::string root_help =
@@ -213,7 +223,7 @@ void add_data_command(CLI::App& program, int& exit_code) {
   list->callback(run(list_sets));
 
   CLI::App* verify = group->add_subcommand(
-      "verify", "Check size and SHA-256 of every file; exit code 2 where one is missing or wrong");
+      "verify", "Check size and SHA-256 of every file; exit code 2 if one is not right");
   verify->add_option("NAME", arguments->names, "Data sets (default: all that are here)")
       ->type_name("");
   add_dir_option(*verify, *arguments, root_help);
@@ -221,10 +231,7 @@ void add_data_command(CLI::App& program, int& exit_code) {
   verify->callback(run(verify_sets));
 
   CLI::App* fetch = group->add_subcommand(
-      "fetch",
-      "Download data sets; what is there and right stays, an interrupted download goes on.\n"
-      "GRADTHRU_DATA_MIRROR (base addresses separated by blanks) replaces the public mirrors: the\n"
-      "files are then at <base>/<set>/<file>");
+      "fetch", "Download data sets; what is there and right stays, a broken download goes on");
   fetch->add_option("NAME", arguments->names, "Data sets")->type_name("")->required();
   add_dir_option(*fetch, *arguments,
                  "Folder that gets a sub-folder per set (default: the user's cache)");
@@ -234,8 +241,15 @@ void add_data_command(CLI::App& program, int& exit_code) {
       ->type_name("SECONDS")
       ->check(CLI::Range(1, 3600))
       ->capture_default_str();
-  fetch->footer("Example: gradthru data fetch mnist --dir data-sets");
+  fetch->footer(
+      "GRADTHRU_DATA_MIRROR (base addresses separated by blanks) replaces the public mirrors; the\n"
+      "files are then at <base>/<set>/<file>.\n\n"
+      "Example: gradthru data fetch mnist --dir data-sets");
   fetch->callback(run(fetch_sets));
+
+  // Last, because subcommands inherit what is allowed when they are added.
+  group->allow_extras();
+  group->callback([group] { require_known_command(*group); });
 }
 
 }  // namespace gradthru::cli

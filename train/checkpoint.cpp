@@ -230,23 +230,19 @@ const std::string& Checkpoint::text(const std::string& name) const {
 
 void save(const Checkpoint& checkpoint, const fs::path& path) {
   AtomicFile file(path);
-  // An exception must not fly through the archive library, which is C: it waits here.
+  // The archive's writer ends the process if it cannot close in order, so it never hears of a
+  // failure: what comes after the first one is thrown away, and the failure is reported at the end.
   std::exception_ptr failure;
-  const auto sink = [&](const void* bytes, size_t size) -> size_t {
-    if (failure) return 0;
-    try {
-      file.write(bytes, size);
+  {
+    PyTorchStreamWriter writer([&](const void* bytes, size_t size) -> size_t {
+      try {
+        if (!failure) file.write(bytes, size);
+      } catch (...) {
+        failure = std::current_exception();
+      }
       return size;
-    } catch (...) {
-      failure = std::current_exception();
-      return 0;
-    }
-  };
-  try {
-    PyTorchStreamWriter writer(sink);
+    });
     write_archive(checkpoint, writer);
-  } catch (...) {
-    if (!failure) throw;
   }
   if (failure) std::rethrow_exception(failure);
   file.commit();

@@ -15,7 +15,8 @@ namespace {
 
 constexpr double kRedrawSeconds = 0.1;
 constexpr double kPlainSeconds = 10;
-constexpr int kBarWidth = 24;
+constexpr int kBarWidth = 16;
+constexpr size_t kUsualWidth = 79;
 
 double seconds_now() {
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
@@ -52,7 +53,7 @@ std::string bar(double share) {
 size_t window_width() {
   winsize size{};
   const bool known = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
-  return known ? size.ws_col - 1 : 79;
+  return known ? size.ws_col - 1 : kUsualWidth;
 }
 
 }  // namespace
@@ -99,12 +100,13 @@ std::string Progress::line(double now) const {
   text += std::to_string(done_) + "/" + std::to_string(total_);
   text += formatted(" (%.0f%%)", std::floor(100 * share));
   if (!std::isnan(loss_)) text += formatted(", loss %.5g", loss_);
-  text += formatted(", %.0f examples/s", double(examples_) / elapsed);
   const bool is_under_way = done_ < total_ && done_ > first_;
   const double left =
       elapsed / double(std::max<int64_t>(done_ - first_, 1)) * double(total_ - done_);
   text.append(", ").append(clock_text(is_under_way ? left : elapsed));
   if (is_under_way) text.append(" left");
+  // Last, because a narrow window cuts the end off.
+  text += formatted(", %.0f examples/s", double(examples_) / elapsed);
   return text;
 }
 
@@ -112,7 +114,8 @@ void Progress::draw(double now) {
   drawn_ = now;
   const std::string text = line(now);
   if (terminal_) {
-    out_ << "\r" << text.substr(0, window_width()) << "\033[K" << std::flush;
+    const size_t width = &out_ == &std::cerr ? window_width() : kUsualWidth;
+    out_ << "\r" << text.substr(0, width) << "\033[K" << std::flush;
   } else {
     out_ << text << "\n" << std::flush;
   }

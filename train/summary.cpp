@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -20,6 +21,23 @@ ordered_json to_json(const Summary::Values& values, ordered_json& nonfinite) {
     if (!std::isfinite(value)) nonfinite.push_back(name);
   }
   return object;
+}
+
+Summary::Values values_from(const ordered_json& json, const char* key) {
+  Summary::Values values;
+  const ordered_json held = json.value(key, ordered_json::object());  // outlives its items()
+  for (const auto& [name, value] : held.items()) {
+    values.emplace_back(
+        name, value.is_null() ? std::numeric_limits<double>::quiet_NaN() : value.get<double>());
+  }
+  return values;
+}
+
+Status status_from(const std::string& name) {
+  for (const Status status : kStatuses) {
+    if (name == to_string(status)) return status;
+  }
+  throw nlohmann::json::other_error::create(501, "unknown status", nullptr);
 }
 
 }  // namespace
@@ -59,20 +77,40 @@ void write_summary(const std::filesystem::path& path, const Summary& summary) {
   write_atomically(path, json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n");
 }
 
-std::optional<Status> read_status(const std::filesystem::path& path) {
+std::optional<Summary> read_summary(const std::filesystem::path& path) {
   if (!std::filesystem::exists(path)) return std::nullopt;
   std::ostringstream text;
   text << std::ifstream(path, std::ios::binary).rdbuf();
-  const auto json = nlohmann::json::parse(text.str(), nullptr, /*allow_exceptions=*/false);
-  if (json.is_object() && json.contains("status") && json["status"].is_string()) {
-    const auto& name = json["status"].get_ref<const std::string&>();
-    for (const Status status : kStatuses) {
-      if (name == to_string(status)) return status;
+  try {
+    const auto json = ordered_json::parse(text.str());
+    Summary summary;
+    summary.status = status_from(json.at("status").get<std::string>());
+    summary.experiment = json.value("experiment", "");
+    summary.preset = json.value("preset", "");
+    summary.method = json.value("method", "");
+    summary.seed = json.value("seed", uint64_t{0});
+    summary.steps = json.value("steps", int64_t{0});
+    summary.wall_s = json.value("wall_s", 0.0);
+    summary.final_values = values_from(json, "final");
+    summary.best_values = values_from(json, "best");
+    const ordered_json data = json.value("data", ordered_json::object());
+    for (const auto& [name, hash] : data.items()) {
+      summary.data.emplace_back(name, hash.get<std::string>());
     }
+    summary.config_sha256 = json.value("config_sha256", "");
+    summary.version = json.value("version", "");
+    summary.device = json.value("device", "cpu");
+    return summary;
+  } catch (const nlohmann::json::exception&) {
+    throw InvalidInput(path.string() +
+                       ": no summary of a run (wanted JSON with status complete, diverged or "
+                       "interrupted); remove it to run again");
   }
-  throw InvalidInput(path.string() +
-                     ": no summary of a run (wanted JSON with status complete, diverged or "
-                     "interrupted); remove it to run again");
+}
+
+std::optional<Status> read_status(const std::filesystem::path& path) {
+  const auto summary = read_summary(path);
+  return summary ? std::optional(summary->status) : std::nullopt;
 }
 
 }  // namespace gradthru::train

@@ -19,9 +19,9 @@ std::string_view to_string(Status status);
 struct Summary {
   using Values = std::vector<std::pair<std::string, double>>;
 
-  std::string experiment;
-  std::string preset;
-  std::string method;  ///< the estimator's spec string
+  std::string experiment{};
+  std::string preset{};
+  std::string method{};  ///< the estimator's spec string
   uint64_t seed = 0;
   Status status = Status::complete;
   int64_t steps = 0;
@@ -37,6 +37,10 @@ struct Summary {
 /// Writes summary.json, atomically. Non-finite values become null and are listed in `nonfinite`.
 /// Errors: std::system_error with the path.
 void write_summary(const std::filesystem::path& path, const Summary& summary);
+
+/// What a summary.json says; none if there is no such file. A null value reads as NaN.
+/// Errors: InvalidInput if it cannot be read as a summary.
+std::optional<Summary> read_summary(const std::filesystem::path& path);
 
 /// The status in a summary.json; none if there is no such file.
 /// Errors: InvalidInput if it cannot be read as a summary.

@@ -13,10 +13,10 @@
 namespace gradthru {
 
 struct SampleOptions {
-  int64_t dim = -1;                        ///< the dimension of the K categories
-  std::optional<int64_t> samples{};        ///< S draws per row: outputs get a leading dimension S
-  std::optional<at::Tensor> index{};       ///< int64 indices that replace the draw (replay); -1 skips
-  std::optional<Key> key{};                ///< the random numbers of this call
+  int64_t dim = -1;                   ///< the dimension of the K categories
+  std::optional<int64_t> samples{};   ///< S draws per row: outputs get a leading dimension S
+  std::optional<at::Tensor> index{};  ///< int64 indices that replace the draw (replay); -1 skips
+  std::optional<Key> key{};           ///< the random numbers of this call
   std::optional<at::Generator> generator{};  ///< gives a key by one draw where `key` is absent
 };
 
@@ -33,10 +33,10 @@ struct Sample {
 ///   without `dim`. A given index may have the shape of a row set with or without S.
 /// Dtypes: float32, float64 (onehot and gradient in the dtype of the logits); index int64.
 /// Units: logits in nats, temperatures without unit.
-/// Gradient: to the logits only; gradients add up over S. Second order and forward mode are refused.
-/// Bias: traits(estimator).exact.
-/// Determinism: a pure function of (logits, estimator, key); no dependence on threads or strides.
-/// Errors: InvalidInput for an estimator whose temperatures are still schedules and for options that
+/// Gradient: to the logits only; gradients add up over S. Second order and forward mode are
+/// refused. Bias: traits(estimator).exact. Determinism: a pure function of (logits, estimator,
+/// key); no dependence on threads or strides. Errors: InvalidInput for an estimator whose
+/// temperatures are still schedules and for options that
 ///   contradict each other; c10::Error for tensors of the wrong kind.
 /// Example: `auto z = sample(logits, reinmax(1.3)); loss(z.onehot).backward();`
 GRADTHRU_API Sample sample(const at::Tensor& logits, const Estimator& estimator,

@@ -13,7 +13,8 @@
 
 namespace gradthru {
 
-/// One enumerator per registered estimator, in the registry's order. They carry the registry's names
+/// One enumerator per registered estimator, in the registry's order. They carry the registry's
+/// names
 /// (`Method::reinmax`), so that one name serves the enum, the spec string, the op and the files.
 enum class Method : int {
 #define GRADTHRU_ESTIMATOR(name, ...) name,
@@ -39,7 +40,8 @@ struct GRADTHRU_API Temperature {
   Anneal anneal = Anneal::constant;
 
   Temperature() = default;
-  Temperature(double constant) : start(constant), end(constant) {}  // NOLINT: a number is a temperature
+  Temperature(double constant)
+      : start(constant), end(constant) {}  // NOLINT: a number is a temperature
   static Temperature exponential(double start, double end, double share = 1);
   static Temperature linear(double start, double end, double share = 1);
   static Temperature cosine(double start, double end, double share = 1);
@@ -55,7 +57,8 @@ inline constexpr double kGapP = -1;
 
 /// What a user may say about an estimator; what is left out takes the default of the registry.
 /// `tau` is the published single-temperature form: tau_b = tau with tau_f = 1 (and, for the Gumbel
-/// estimators, noise = scaled_sum); it sets tau_f where there is no tau_b, and both with hard = false.
+/// estimators, noise = scaled_sum); it sets tau_f where there is no tau_b, and both with hard =
+/// false.
 struct Parameters {
   std::optional<Temperature> tau_f{};
   std::optional<Temperature> tau_b{};
@@ -117,22 +120,22 @@ enum class Exact { none, linear, quadratic, every };
 
 /// What an estimator is and needs. The tests hold every estimator to its traits.
 struct Traits {
-  Exact exact = Exact::none;      ///< under the distribution that is sampled (tau_f)
-  bool needs_gradient = true;     ///< uses the gradient of f
-  bool needs_gumbels = false;     ///< draws the index by Gumbel-argmax, K Gumbels a row
-  bool discrete_only = true;      ///< random only through the discrete sample
-  bool relaxed = false;           ///< the forward value is soft: exact for the relaxed objective
-  int64_t evaluations = 1;        ///< of f, for one gradient
-  uint64_t offsets = 1;           ///< offsets of the random stream used by one sample
+  Exact exact = Exact::none;   ///< under the distribution that is sampled (tau_f)
+  bool needs_gradient = true;  ///< uses the gradient of f
+  bool needs_gumbels = false;  ///< draws the index by Gumbel-argmax, K Gumbels a row
+  bool discrete_only = true;   ///< random only through the discrete sample
+  bool relaxed = false;        ///< the forward value is soft: exact for the relaxed objective
+  int64_t evaluations = 1;     ///< of f, for one gradient
+  uint64_t offsets = 1;        ///< offsets of the random stream used by one sample
 };
 GRADTHRU_API Traits traits(const Estimator& estimator);
 
 /// What the registry says about a method.
 struct About {
-  std::string_view summary;     ///< one line in words
+  std::string_view summary;             ///< one line in words
   std::vector<std::string> parameters;  ///< the keys it takes
-  std::string_view positional;  ///< the key of its positional value, or ""
-  std::string_view source;      ///< where it was published
+  std::string_view positional;          ///< the key of its positional value, or ""
+  std::string_view source;              ///< where it was published
 };
 GRADTHRU_API About about(Method method);
 
@@ -147,7 +150,7 @@ inline constexpr size_t kParameterCount = 0
 GRADTHRU_API std::array<double, kParameterCount> numbers(const Estimator& estimator);
 
 // The factories: one per registered estimator, from all parameters or from the positional value.
-#define GRADTHRU_ESTIMATOR(name, ...)                              \
+#define GRADTHRU_ESTIMATOR(name, ...)                             \
   GRADTHRU_API Estimator name(const Parameters& parameters = {}); \
   GRADTHRU_API Estimator name(double positional);
 #include "gradthru/estimators.def"

@@ -14,7 +14,8 @@ namespace gradthru {
 /// batch split, and a backward recomputes them instead of storing them.
 ///
 /// Ranges: offset < 2^47, row0 + rows < 2^48.
-/// Example: `Key stream{.seed = 7}; auto z = sample(logits, e, {.key = stream.take(offsets_used(e))});`
+/// Example: `Key stream{.seed = 7}; auto z = sample(logits, e, {.key =
+/// stream.take(offsets_used(e))});`
 struct GRADTHRU_API Key {
   uint64_t seed = 0;
   uint64_t offset = 0;

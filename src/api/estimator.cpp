@@ -18,7 +18,8 @@ namespace {
 
 void check_temperature(const Estimator& e, const std::string& key, const Temperature& tau,
                        bool zero_allowed) {
-  const std::string bound = zero_allowed ? " must be finite and >= 0, got " : " must be finite and > 0, got ";
+  const std::string bound =
+      zero_allowed ? " must be finite and >= 0, got " : " must be finite and > 0, got ";
   for (const double value : {tau.start, tau.end}) {
     const bool positive = zero_allowed && tau.is_constant() ? value >= 0 : value > 0;
     if (!positive || !std::isfinite(value)) fail(e, key + bound + number_text(value));
@@ -99,7 +100,9 @@ const std::vector<MethodEntry>& registry() {
   return entries;
 }
 
-std::string_view name(Method method) { return entry_of(method).name; }
+std::string_view name(Method method) {
+  return entry_of(method).name;
+}
 
 const std::vector<Method>& methods() {
   static const std::vector<Method> all = {
@@ -118,9 +121,9 @@ Traits traits(const Estimator& e) {
   Traits result;
   switch (e.method) {
 #define GRADTHRU_ESTIMATOR(name, draw, parameters, positional, exact_for, offsets_used, ...) \
-  case Method::name:                                                                        \
-    result.exact = exact_for;                                                               \
-    result.offsets = static_cast<uint64_t>(offsets_used);                                   \
+  case Method::name:                                                                         \
+    result.exact = exact_for;                                                                \
+    result.offsets = static_cast<uint64_t>(offsets_used);                                    \
     break;
 #include "gradthru/estimators.def"
   }
@@ -133,7 +136,8 @@ Traits traits(const Estimator& e) {
 
 std::array<double, kParameterCount> numbers(const Estimator& e) {
   if (!e.is_constant()) {
-    throw InvalidInput(to_string(e) + ": a scheduled temperature has no value yet; use e.at(progress)");
+    throw InvalidInput(to_string(e) +
+                       ": a scheduled temperature has no value yet; use e.at(progress)");
   }
   const auto number = [](const auto& value) {
     using T = std::decay_t<decltype(value)>;
@@ -219,9 +223,13 @@ Estimator from_positional(Method method, double value) {
 
 }  // namespace
 
-#define GRADTHRU_ESTIMATOR(name, ...)                                                          \
-  Estimator name(const Parameters& parameters) { return make_estimator(Method::name, parameters); } \
-  Estimator name(double positional) { return from_positional(Method::name, positional); }
+#define GRADTHRU_ESTIMATOR(name, ...)                 \
+  Estimator name(const Parameters& parameters) {      \
+    return make_estimator(Method::name, parameters);  \
+  }                                                   \
+  Estimator name(double positional) {                 \
+    return from_positional(Method::name, positional); \
+  }
 #include "gradthru/estimators.def"
 
 }  // namespace gradthru

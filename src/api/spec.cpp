@@ -160,10 +160,18 @@ void assign(Parameters& p, std::string_view key, std::string_view text, const Re
   if (key == "hard") p.hard = read.boolean(text);
 }
 
-std::string value_text(const Temperature& tau) { return to_string(tau); }
-std::string value_text(bool value) { return value ? "true" : "false"; }
-std::string value_text(int64_t value) { return std::to_string(value); }
-std::string value_text(double value) { return number_text(value); }
+std::string value_text(const Temperature& tau) {
+  return to_string(tau);
+}
+std::string value_text(bool value) {
+  return value ? "true" : "false";
+}
+std::string value_text(int64_t value) {
+  return std::to_string(value);
+}
+std::string value_text(double value) {
+  return number_text(value);
+}
 std::string value_text(Noise noise) {
   return noise == Noise::scaled_sum ? "scaled_sum" : "scaled_logits";
 }
@@ -180,11 +188,11 @@ std::vector<Said> sayable(const Estimator& e, const MethodEntry& entry) {
     const Temperature tau = entry.accepts("tau_b") ? e.tau_b : e.tau_f;
     all.push_back({"tau", to_string(tau), [tau](Parameters& p) { p.tau = tau; }});
   }
-#define GRADTHRU_PARAMETER(field, kind)                                                    \
-  if (entry.accepts(#field)) {                                                             \
-    const bool from_p = std::string_view(#field) == "gap" && e.gap == kGapP;               \
-    all.push_back({#field, from_p ? "p" : value_text(e.field),                             \
-                   [value = e.field](Parameters& p) { p.field = value; }});                \
+#define GRADTHRU_PARAMETER(field, kind)                                      \
+  if (entry.accepts(#field)) {                                               \
+    const bool from_p = std::string_view(#field) == "gap" && e.gap == kGapP; \
+    all.push_back({#field, from_p ? "p" : value_text(e.field),               \
+                   [value = e.field](Parameters& p) { p.field = value; }});  \
   }
 #include "gradthru/estimators.def"
   return all;
@@ -205,8 +213,8 @@ std::string to_string(const Temperature& tau) {
   text += "(" + number_text(tau.start) + "," + number_text(tau.end);
   if (tau.share != 1) {
     const double percent = std::round(tau.share * 100);
-    text += "," + (percent / 100 == tau.share ? number_text(percent) + "%"
-                                              : number_text(tau.share));
+    text +=
+        "," + (percent / 100 == tau.share ? number_text(percent) + "%" : number_text(tau.share));
   }
   return text + ")";
 }

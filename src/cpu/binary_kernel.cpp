@@ -117,8 +117,7 @@ struct BinaryBackward {
             const int64_t i = s * N + n;
             const auto on = scalar_t(drawn[i] > values.threshold());
             sum += Method::Rule::binary(
-                t,
-                math::Element<Tile>{in[n], on, span * grads[i], given, cell.stream, cell.column},
+                t, math::Element<Tile>{in[n], on, span * grads[i], given, cell.stream, cell.column},
                 p);
           }
           out[n] = sum;

@@ -89,15 +89,13 @@ struct SampleRow {
     const auto inv_tau = untempered ? T{1} : math::inverse<Tile>(params.tau_f);
     return math::inverse_cdf(t, logits, inv_tau, stream, scratch, K);
   }
-
 };
 
 /// A given category: -1 skips the row; what lies outside the row or has no probability is invalid.
 template <class T>
 int64_t accept_given(const T* logits, int64_t K, int64_t given) {
   if (given == -1) return math::kEmpty;
-  const bool valid =
-      given >= 0 && given < K && logits[given] > -std::numeric_limits<T>::infinity();
+  const bool valid = given >= 0 && given < K && logits[given] > -std::numeric_limits<T>::infinity();
   return valid ? given : math::kInvalid;
 }
 
@@ -259,10 +257,10 @@ struct Backward {
 };
 
 // The registry's name beside each rule.
-#define GRADTHRU_ESTIMATOR(name, ...)                    \
-  struct name##_method {                                 \
-    using Rule = math::name;                             \
-    static constexpr std::string_view kName = #name;     \
+#define GRADTHRU_ESTIMATOR(name, ...)                \
+  struct name##_method {                             \
+    using Rule = math::name;                         \
+    static constexpr std::string_view kName = #name; \
   };
 #include "gradthru/estimators.def"
 

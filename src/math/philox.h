@@ -11,8 +11,8 @@
 
 namespace gradthru::math {
 
-// Philox4x32-10 (Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3, SC 2011) and the layout
-// of the random stream: a cell is (seed, offset, row, column) and owns one 64-bit word.
+// Philox4x32-10 (Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3, SC 2011) and the
+// layout of the random stream: a cell is (seed, offset, row, column) and owns one 64-bit word.
 
 struct Words {
   uint32_t w[4];

@@ -8,7 +8,8 @@
 
 namespace gradthru::math {
 
-/// How a method draws its index; `conditional` draws like `uniform` and then needs Gumbels given it.
+/// How a method draws its index; `conditional` draws like `uniform` and then needs Gumbels given
+/// it.
 enum class Draw { uniform, gumbel, conditional };
 
 /// What the drivers must know of a method, from the registry.
@@ -20,10 +21,12 @@ struct MethodFacts {
 
 /// Facts of the method called `name` with parameters e; a null name if there is none.
 inline MethodFacts facts_of(std::string_view name, const Params& e, bool given) {
-#define GRADTHRU_ESTIMATOR(method, draw, parameters, positional, exact, offsets, ...)         \
-  if (name == #method) {                                                                     \
-    const bool extra = given && Draw::draw == Draw::gumbel;                                  \
-    return {#method, Draw::draw, static_cast<uint64_t>(offsets) + (extra ? 1 : 0)};           \
+#define GRADTHRU_ESTIMATOR(method, draw, parameters, positional, exact, offsets, ...) \
+  if (name == #method) {                                                              \
+    const bool extra = given && Draw::draw == Draw::gumbel;                           \
+    return {                                                                          \
+      #method, Draw::draw, static_cast<uint64_t>(offsets) + (extra ? 1 : 0)           \
+    };                                                                                \
   }
 #include "gradthru/estimators.def"
   static_cast<void>(e);

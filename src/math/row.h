@@ -54,9 +54,7 @@ struct Element {
   int64_t column;  ///< of the stream
 
   /// 2b - 1.
-  GRADTHRU_HD typename Tile::V sign() const {
-    return Tile::set(2) * on - Tile::set(1);
-  }
+  GRADTHRU_HD typename Tile::V sign() const { return Tile::set(2) * on - Tile::set(1); }
 };
 
 /// 1/tau in the tile's precision, kept finite so that a vanishing tau gives 0 and not NaN.

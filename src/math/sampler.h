@@ -13,8 +13,7 @@ template <class Tile>
 GRADTHRU_HD typename Tile::I checked(const Tile& t, typename Tile::V maximum,
                                      typename Tile::I index) {
   const double infinity = std::numeric_limits<double>::infinity();
-  const auto with_empty =
-      t.select(t.less(t.set(-infinity), maximum), index, t.integer(kEmpty));
+  const auto with_empty = t.select(t.less(t.set(-infinity), maximum), index, t.integer(kEmpty));
   return t.select(t.equal(maximum, maximum), with_empty, t.integer(kInvalid));
 }
 
@@ -32,9 +31,9 @@ GRADTHRU_HD typename Tile::I argmax(const Tile& t, const typename Tile::Real* va
   return t.minimum(index);
 }
 
-/// index ~ softmax(logits * inv_tau) by inverse CDF: the smallest k whose running sum exceeds u times
-/// the total, sums in double; if rounding leaves none, the last k with positive weight. A category of
-/// weight 0 does not move the running sum, so the strict comparison never draws it.
+/// index ~ softmax(logits * inv_tau) by inverse CDF: the smallest k whose running sum exceeds u
+/// times the total, sums in double; if rounding leaves none, the last k with positive weight. A
+/// category of weight 0 does not move the running sum, so the strict comparison never draws it.
 template <class Tile>
 GRADTHRU_HD typename Tile::I inverse_cdf(const Tile& t, const typename Tile::Real* logits,
                                          typename Tile::V inv_tau,

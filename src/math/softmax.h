@@ -4,7 +4,8 @@
 
 namespace gradthru::math {
 
-/// The largest logit; NaN if one is NaN or +inf, so that everything computed from it is NaN as well.
+/// The largest logit; NaN if one is NaN or +inf, so that everything computed from it is NaN as
+/// well.
 template <class Tile>
 GRADTHRU_HD typename Tile::V row_maximum(const Tile& t, const typename Tile::Real* logits,
                                          int64_t K) {
@@ -59,8 +60,8 @@ GRADTHRU_HD typename Tile::V delta_dot(const Tile& t, const Row<Tile>& row,
   return t.sum(dot);
 }
 
-/// out_k = scale * J(p) g with p = weights / total: p_k (delta_k - p . delta). `weights` may be `out`.
-/// With `accumulate` the result is added to what stands in `out`.
+/// out_k = scale * J(p) g with p = weights / total: p_k (delta_k - p . delta). `weights` may be
+/// `out`. With `accumulate` the result is added to what stands in `out`.
 template <class Tile>
 GRADTHRU_HD void softmax_vjp(const Tile& t, const Row<Tile>& row,
                              const typename Tile::Real* weights, typename Tile::V total,
@@ -77,9 +78,9 @@ GRADTHRU_HD void softmax_vjp(const Tile& t, const Row<Tile>& row,
 }
 
 /// Unnormalised surrogate of the Gumbel estimators from the perturbed logits in `values`, in place;
-/// returns its sum. The perturbed logits still lack the backward temperature under scaled_sum: it is
-/// applied to differences from the largest, which cannot overflow to NaN. `maximum` (of the logits)
-/// hands on the NaN of an invalid row, which the largest of several values may have lost.
+/// returns its sum. The perturbed logits still lack the backward temperature under scaled_sum: it
+/// is applied to differences from the largest, which cannot overflow to NaN. `maximum` (of the
+/// logits) hands on the NaN of an invalid row, which the largest of several values may have lost.
 template <class Tile>
 GRADTHRU_HD typename Tile::V perturbed_exponentials(const Tile& t, typename Tile::V largest,
                                                     typename Tile::V maximum, const Params& p,

@@ -8,8 +8,8 @@
 
 namespace gradthru::math {
 
-// The tile: W lanes that share the text of a row function. Lanes lie along one row (W > 1), or every
-// lane owns a row of its own (W = 1, rows in lanes). A row function sees only this interface:
+// The tile: W lanes that share the text of a row function. Lanes lie along one row (W > 1), or
+// every lane owns a row of its own (W = 1, rows in lanes). A row function sees only this interface:
 //
 //   Real                     element type in memory
 //   V, B, I                  values of the lanes: real, predicate, 64-bit column or index
@@ -128,8 +128,8 @@ class ScalarTile {
     T complement;  // 1 - v, rounded on its own
   };
 
-  // Single precision keeps its full relative depth in both tails with the high word alone unless the
-  // cell lies in the outer 1/128; double always takes all 64 bits.
+  // Single precision keeps its full relative depth in both tails with the high word alone unless
+  // the cell lies in the outer 1/128; double always takes all 64 bits.
   GRADTHRU_HD static bool needs_low_word(uint32_t high) {
     return std::is_same_v<T, double> || high < (1u << 24) || high >= 0xff000000u;
   }

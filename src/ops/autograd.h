@@ -39,14 +39,16 @@ inline void refuse_forward_mode(const at::Tensor& input, std::string_view op) {
                               ": forward-mode differentiation is not supported");
 }
 
-/// Lets `gradient`, computed by a backward op from `inputs`, raise an error when it is differentiated.
+/// Lets `gradient`, computed by a backward op from `inputs`, raise an error when it is
+/// differentiated.
 inline void refuse_second_order(const at::Tensor& gradient, const at::TensorList& inputs,
                                 const std::string& op) {
-  const bool needed = at::GradMode::is_enabled() && torch::autograd::any_variable_requires_grad(
-                                                        inputs.vec());
+  const bool needed =
+      at::GradMode::is_enabled() && torch::autograd::any_variable_requires_grad(inputs.vec());
   if (!needed) return;
   const auto node = make_node<torch::autograd::Error>(
-      op + ": the gradient of an estimator cannot be differentiated again (second order is refused)");
+      op +
+      ": the gradient of an estimator cannot be differentiated again (second order is refused)");
   node->set_next_edges(torch::autograd::collect_next_edges(inputs.vec()));
   set_history(gradient, node);
 }

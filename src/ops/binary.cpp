@@ -31,9 +31,9 @@ TORCH_LIBRARY_FRAGMENT(gradthru, m) {
   m.def(
       "sample_binary(Tensor logits, Tensor? given, str method, float[] params, SymInt seed, "
       "SymInt offset, SymInt row0, bool plus_minus_one, SymInt? samples) -> Tensor");
-#define GRADTHRU_ESTIMATOR(name, ...)                                                          \
-  m.def(#name                                                                                  \
-        "_binary_backward(Tensor grad, Tensor logits, Tensor sample, float[] params, SymInt "  \
+#define GRADTHRU_ESTIMATOR(name, ...)                                                         \
+  m.def(#name                                                                                 \
+        "_binary_backward(Tensor grad, Tensor logits, Tensor sample, float[] params, SymInt " \
         "seed, SymInt offset, SymInt row0, bool plus_minus_one, bool given) -> Tensor");
 #include "gradthru/estimators.def"
 }
@@ -67,24 +67,23 @@ std::vector<SymInt> checked_shape(const Tensor& logits, const std::optional<Tens
   if (given) {
     TORCH_CHECK_TYPE(given->scalar_type() == type, "sample_binary: given must have dtype ", type,
                      " as the logits, got ", given->scalar_type());
-    TORCH_CHECK_VALUE(given->sym_sizes() == sizes ||
-                          given->sym_sizes() == c10::SymIntArrayRef(shape),
-                      "sample_binary: given must have the shape of the logits ", sizes,
-                      " or of the samples ", c10::SymIntArrayRef(shape), ", got ",
-                      given->sym_sizes());
+    TORCH_CHECK_VALUE(
+        given->sym_sizes() == sizes || given->sym_sizes() == c10::SymIntArrayRef(shape),
+        "sample_binary: given must have the shape of the logits ", sizes, " or of the samples ",
+        c10::SymIntArrayRef(shape), ", got ", given->sym_sizes());
   }
   return shape;
 }
 
 Tensor sample_meta(const Tensor& logits, const std::optional<Tensor>& given,
-                   std::string_view method, Numbers params, const SymInt&, const SymInt&,
-                   const SymInt&, bool, const std::optional<SymInt>& samples) {
+                   std::string_view method, Numbers params, SymInt, SymInt, SymInt, bool,
+                   std::optional<SymInt> samples) {
   method_position(method, "gradthru::sample_binary");
   return at::empty_symint(checked_shape(logits, given, params, samples), logits.options());
 }
 
-Tensor backward_meta(const Tensor&, const Tensor& logits, const Tensor&, Numbers, const SymInt&,
-                     const SymInt&, const SymInt&, bool, bool) {
+Tensor backward_meta(const Tensor&, const Tensor& logits, const Tensor&, Numbers, SymInt, SymInt,
+                     SymInt, bool, bool) {
   return at::empty_symint(logits.sym_sizes(), logits.options());
 }
 
@@ -96,15 +95,13 @@ struct BinaryBackward : public torch::autograd::Node {
   bool given = false;
   SavedVariable logits, sample;
 
-  std::string name() const override {
-    return backward_name(method, kBackward);
-  }
+  std::string name() const override { return backward_name(method, kBackward); }
 
   variable_list apply(variable_list&& grads) override {
     std::lock_guard<std::mutex> lock(mutex_);
     if (!grads[0].defined()) return {Tensor()};
-    return {backward_op(method).call(grads[0], logits.unpack(), sample.unpack(), params,
-                                     seed, offset, row0, plus_minus_one, given)};
+    return {backward_op(method).call(grads[0], logits.unpack(), sample.unpack(), params, seed,
+                                     offset, row0, plus_minus_one, given)};
   }
 
   void release_variables() override {

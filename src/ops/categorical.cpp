@@ -33,11 +33,12 @@ using BackwardSignature = Tensor(const Tensor&, const Tensor&, const Tensor&, Nu
 // One library fragment declares the schemas of both families; binary.cpp adds its own.
 TORCH_LIBRARY_FRAGMENT(gradthru, m) {
   m.def(
-      "sample(Tensor logits, Tensor? index, str method, float[] params, SymInt seed, SymInt offset, "
+      "sample(Tensor logits, Tensor? index, str method, float[] params, SymInt seed, SymInt "
+      "offset, "
       "SymInt row0, int dim, SymInt? samples) -> (Tensor, Tensor)");
-#define GRADTHRU_ESTIMATOR(name, ...)                                                           \
-  m.def(#name                                                                                   \
-        "_backward(Tensor grad, Tensor logits, Tensor index, float[] params, SymInt seed, "     \
+#define GRADTHRU_ESTIMATOR(name, ...)                                                       \
+  m.def(#name                                                                               \
+        "_backward(Tensor grad, Tensor logits, Tensor index, float[] params, SymInt seed, " \
         "SymInt offset, SymInt row0, int dim, bool given) -> Tensor");
 #include "gradthru/estimators.def"
 }
@@ -83,8 +84,8 @@ Shapes checked_shapes(const Tensor& logits, const std::optional<Tensor>& given, 
                       int64_t dim, const std::optional<SymInt>& samples) {
   const int64_t axis = checked_dim(logits, dim);
   check_logits(logits, axis);
-  TORCH_CHECK_VALUE(params.size() == kParameterCount, "sample: params must have ",
-                    kParameterCount, " numbers, got ", params.size());
+  TORCH_CHECK_VALUE(params.size() == kParameterCount, "sample: params must have ", kParameterCount,
+                    " numbers, got ", params.size());
   Shapes shapes;
   std::vector<SymInt> rows;
   for (int64_t d = 0; d < logits.dim(); ++d) {
@@ -103,25 +104,23 @@ Shapes checked_shapes(const Tensor& logits, const std::optional<Tensor>& given, 
                      given->scalar_type());
     const auto got = given->sym_sizes();
     TORCH_CHECK_VALUE(got == c10::SymIntArrayRef(rows) || got == c10::SymIntArrayRef(shapes.index),
-                      "sample: index must have the shape of the rows ",
-                      c10::SymIntArrayRef(rows), " or of the samples ",
-                      c10::SymIntArrayRef(shapes.index), ", got ", got);
+                      "sample: index must have the shape of the rows ", c10::SymIntArrayRef(rows),
+                      " or of the samples ", c10::SymIntArrayRef(shapes.index), ", got ", got);
   }
   return shapes;
 }
 
 std::tuple<Tensor, Tensor> sample_meta(const Tensor& logits, const std::optional<Tensor>& given,
-                                       std::string_view method, Numbers params, const SymInt&,
-                                       const SymInt&, const SymInt&, int64_t dim,
-                                       const std::optional<SymInt>& samples) {
+                                       std::string_view method, Numbers params, SymInt, SymInt,
+                                       SymInt, int64_t dim, std::optional<SymInt> samples) {
   method_position(method, "gradthru::sample");
   const Shapes shapes = checked_shapes(logits, given, params, dim, samples);
   return {at::empty_symint(shapes.value, logits.options()),
           at::empty_symint(shapes.index, logits.options().dtype(at::kLong))};
 }
 
-Tensor backward_meta(const Tensor&, const Tensor& logits, const Tensor&, Numbers, const SymInt&,
-                     const SymInt&, const SymInt&, int64_t, bool) {
+Tensor backward_meta(const Tensor&, const Tensor& logits, const Tensor&, Numbers, SymInt, SymInt,
+                     SymInt, int64_t, bool) {
   return at::empty_symint(logits.sym_sizes(), logits.options());
 }
 
@@ -134,9 +133,7 @@ struct SampleBackward : public torch::autograd::Node {
   bool given = false;
   SavedVariable logits, index;
 
-  std::string name() const override {
-    return backward_name(method, kBackward);
-  }
+  std::string name() const override { return backward_name(method, kBackward); }
 
   variable_list apply(variable_list&& grads) override {
     std::lock_guard<std::mutex> lock(mutex_);

@@ -44,7 +44,8 @@ void expect_spec_refused(const std::string& spec, const std::string& part = "") 
 }
 
 void expect_equal(const std::string& spec, const Estimator& expected) {
-  EXPECT_EQ(parse_estimator(spec), expected) << spec << " gave " << to_string(parse_estimator(spec));
+  EXPECT_EQ(parse_estimator(spec), expected)
+      << spec << " gave " << to_string(parse_estimator(spec));
 }
 
 TEST(Spec, NameAloneTakesTheDefaults) {
@@ -63,9 +64,9 @@ TEST(Spec, NameAloneTakesTheDefaults) {
 }
 
 TEST(Spec, FactoriesEqualSpecsOfTheirName) {
-#define GRADTHRU_ESTIMATOR(stem, ...)                      \
-  EXPECT_EQ(gradthru::stem(), parse_estimator(#stem));     \
-  EXPECT_EQ(gradthru::stem().method, Method::stem);        \
+#define GRADTHRU_ESTIMATOR(stem, ...)                  \
+  EXPECT_EQ(gradthru::stem(), parse_estimator(#stem)); \
+  EXPECT_EQ(gradthru::stem().method, Method::stem);    \
   EXPECT_EQ(std::string(gradthru::name(Method::stem)), #stem);
 #include "gradthru/estimators.def"
 }
@@ -147,9 +148,9 @@ TEST(Spec, NoiseIsScaledLogitsOnceTheForwardTemperatureIsGiven) {
 }
 
 TEST(Spec, EveryKeyIsRead) {
-  expect_equal("gst(tau_f=2, tau_b=0.5, gap=0.25, consistent=false, detach=false)",
-               gradthru::gst({.tau_f = 2, .tau_b = 0.5, .gap = 0.25, .consistent = false,
-                              .detach = false}));
+  expect_equal(
+      "gst(tau_f=2, tau_b=0.5, gap=0.25, consistent=false, detach=false)",
+      gradthru::gst({.tau_f = 2, .tau_b = 0.5, .gap = 0.25, .consistent = false, .detach = false}));
   expect_equal("st_zgr(tau_f=2, alpha=1.5)", gradthru::st_zgr({.tau_f = 2, .alpha = 1.5}));
   expect_equal("gumbel_softmax(hard=true)", gradthru::gumbel_softmax());
   const Estimator rao = parse_estimator("gumbel_rao(samples=100, tau=0.5)");
@@ -173,9 +174,9 @@ TEST(Spec, BlanksDoNotMatter) {
 
 TEST(Spec, SchedulesWithAndWithoutQuotes) {
   const Temperature schedule = Temperature::exponential(1.0, 0.1, 0.5);
-  for (const char* spec : {"st(tau=exp(1.0,0.1,50%))", "st(tau=\"exp(1.0,0.1,50%)\")",
-                           "st(exp(1.0,0.1,50%))", "st( tau = exp( 1.0 , 0.1 , 50% ) )",
-                           "st(tau=exp(1,0.1,50%))"})
+  for (const char* spec :
+       {"st(tau=exp(1.0,0.1,50%))", "st(tau=\"exp(1.0,0.1,50%)\")", "st(exp(1.0,0.1,50%))",
+        "st( tau = exp( 1.0 , 0.1 , 50% ) )", "st(tau=exp(1,0.1,50%))"})
     expect_equal(spec, gradthru::st({.tau = schedule}));
   expect_equal("st(tau_f=linear(2,0.5,100%), tau_b=cosine(1,0.2,25%))",
                gradthru::st({.tau_f = Temperature::linear(2, 0.5, 1),
@@ -185,8 +186,8 @@ TEST(Spec, SchedulesWithAndWithoutQuotes) {
 
 TEST(Spec, SeveralSpecsAreSeparatedBySemicolons) {
   const std::vector<Estimator> list = gradthru::parse_estimators("st; reinmax(1.3) ;gst(gap=2)");
-  EXPECT_EQ(list, (std::vector<Estimator>{gradthru::st(), gradthru::reinmax(1.3),
-                                          gradthru::gst(2)}));
+  EXPECT_EQ(list,
+            (std::vector<Estimator>{gradthru::st(), gradthru::reinmax(1.3), gradthru::gst(2)}));
   EXPECT_THROW(gradthru::parse_estimators("st;reinmx"), InvalidInput);
 }
 
@@ -209,13 +210,36 @@ TEST(Spec, KeysThatTheMethodDoesNotTake) {
 }
 
 TEST(Spec, MalformedTextIsRefused) {
-  for (const char* spec :
-       {"", " ", "(", "st(", "st(1", "st)", "st(1))", "st(1) x", "st x", "st(tau=)", "st(=1)",
-        "st(tau=1 tau_f=1)", "st(tau=1,tau=1)", "st(1,2)", "st(tau=1,1)", "st(tau=abc)",
-        "st(tau=1x)", "st(tau=1.5.2)", "st(,)", "st(tau=1,)", "gumbel_rao(samples=2.5)",
-        "gumbel_softmax(hard=maybe)", "gumbel_softmax(noise=loud)", "gst(gap=q)",
-        "st(tau=exp(1,2))", "st(tau=exp(1,2,50%)", "st(tau=exp(1,2,50))", "st(tau=sine(1,2,50%))",
-        "st(tau=\"exp(1,2,50%))", "st(1,tau=1)"})
+  for (const char* spec : {"",
+                           " ",
+                           "(",
+                           "st(",
+                           "st(1",
+                           "st)",
+                           "st(1))",
+                           "st(1) x",
+                           "st x",
+                           "st(tau=)",
+                           "st(=1)",
+                           "st(tau=1 tau_f=1)",
+                           "st(tau=1,tau=1)",
+                           "st(1,2)",
+                           "st(tau=1,1)",
+                           "st(tau=abc)",
+                           "st(tau=1x)",
+                           "st(tau=1.5.2)",
+                           "st(,)",
+                           "st(tau=1,)",
+                           "gumbel_rao(samples=2.5)",
+                           "gumbel_softmax(hard=maybe)",
+                           "gumbel_softmax(noise=loud)",
+                           "gst(gap=q)",
+                           "st(tau=exp(1,2))",
+                           "st(tau=exp(1,2,50%)",
+                           "st(tau=exp(1,2,50))",
+                           "st(tau=sine(1,2,50%))",
+                           "st(tau=\"exp(1,2,50%))",
+                           "st(1,tau=1)"})
     expect_spec_refused(spec);
 }
 
@@ -249,8 +273,7 @@ TEST(Spec, ZeroForwardTemperatureIsArgmaxForStAndIdentityOnly) {
   EXPECT_EQ(parse_estimator("st(tau_f=0)").tau_f, Temperature(0));
   EXPECT_EQ(parse_estimator("identity(tau_f=0)").tau_f, Temperature(0));
   for (Method method : gradthru::methods())
-    EXPECT_EQ(is_accepted(method, {.tau_f = 0}),
-              method == Method::st || method == Method::identity)
+    EXPECT_EQ(is_accepted(method, {.tau_f = 0}), method == Method::st || method == Method::identity)
         << gradthru::name(method);
   for (const char* name : {"st", "reinmax", "gst", "gumbel_softmax", "gumbel_rao"})
     expect_spec_refused(std::string(name) + "(tau_b=0)", "tau_b");
@@ -258,9 +281,9 @@ TEST(Spec, ZeroForwardTemperatureIsArgmaxForStAndIdentityOnly) {
 }
 
 TEST(Spec, OtherNumbersOutsideTheirDomain) {
-  for (const char* spec : {"gst(gap=-0.5)", "gst(gap=-1)", "gst(gap=nan)", "st_zgr(alpha=-0.1)",
-                           "st_zgr(alpha=2.1)", "st_zgr(alpha=nan)", "gumbel_rao(samples=0)",
-                           "gumbel_rao(samples=-3)", "gumbel_rao(0)"})
+  for (const char* spec :
+       {"gst(gap=-0.5)", "gst(gap=-1)", "gst(gap=nan)", "st_zgr(alpha=-0.1)", "st_zgr(alpha=2.1)",
+        "st_zgr(alpha=nan)", "gumbel_rao(samples=0)", "gumbel_rao(samples=-3)", "gumbel_rao(0)"})
     expect_spec_refused(spec);
   EXPECT_THROW(gradthru::gst({.gap = -0.5}), InvalidInput);
   EXPECT_THROW(gradthru::gumbel_rao({.samples = 0}), InvalidInput);
@@ -343,10 +366,9 @@ TEST(Print, SchedulesRoundTrip) {
   for (const Temperature& schedule :
        {Temperature::exponential(1.0, 0.1, 0.5), Temperature::linear(2, 0.5, 1),
         Temperature::cosine(1, 0.2, 0.25), Temperature::exponential(1, 1.0 / 3, 0.123)})
-    for (const Estimator& e :
-         {gradthru::st({.tau = schedule}), gradthru::zgr({.tau_f = schedule}),
-          gradthru::gumbel_rao({.tau_f = schedule, .tau_b = 0.5}),
-          gradthru::gumbel_softmax({.tau = schedule, .hard = false})})
+    for (const Estimator& e : {gradthru::st({.tau = schedule}), gradthru::zgr({.tau_f = schedule}),
+                               gradthru::gumbel_rao({.tau_f = schedule, .tau_b = 0.5}),
+                               gradthru::gumbel_softmax({.tau = schedule, .hard = false})})
       EXPECT_EQ(parse_estimator(to_string(e)), e) << to_string(e);
 }
 
@@ -379,13 +401,20 @@ TEST(Schedule, AnEstimatorTakesItsValueAtTheProgress) {
 Exact exact_by_the_table(const Estimator& e) {
   const bool equal = e.tau_f == e.tau_b;
   switch (e.method) {
-    case Method::st: return equal ? Exact::linear : Exact::none;
-    case Method::darn: return Exact::linear;
-    case Method::zgr: return Exact::quadratic;
-    case Method::st_zgr: return e.alpha == 1 ? Exact::quadratic : Exact::linear;
-    case Method::reinmax: return equal ? Exact::quadratic : Exact::none;
-    case Method::reinmax_uniform: return Exact::quadratic;
-    default: return Exact::none;
+    case Method::st:
+      return equal ? Exact::linear : Exact::none;
+    case Method::darn:
+      return Exact::linear;
+    case Method::zgr:
+      return Exact::quadratic;
+    case Method::st_zgr:
+      return e.alpha == 1 ? Exact::quadratic : Exact::linear;
+    case Method::reinmax:
+      return equal ? Exact::quadratic : Exact::none;
+    case Method::reinmax_uniform:
+      return Exact::quadratic;
+    default:
+      return Exact::none;
   }
 }
 

@@ -27,8 +27,7 @@ constexpr uint64_t kOffset = 3;
 
 TEST(Philox, KnownAnswers) {
   constexpr uint32_t kOnes = 0xFFFFFFFF;
-  EXPECT_EQ(philox({0, 0, 0, 0}, 0, 0),
-            (Block{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
+  EXPECT_EQ(philox({0, 0, 0, 0}, 0, 0), (Block{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
   EXPECT_EQ(philox({kOnes, kOnes, kOnes, kOnes}, kOnes, kOnes),
             (Block{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
   EXPECT_EQ(philox({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, 0xa4093822, 0x299f31d0),
@@ -74,15 +73,14 @@ TEST(Cell, KnownTransforms) {
 TEST(Cell, EveryFieldOfTheCounterCounts) {
   constexpr uint64_t kRow = 5, kColumn = 6;
   const uint64_t word = cell(kSeed, kOffset, kRow, kColumn);
-  const std::vector<uint64_t> others = {
-      cell(kSeed + 1, kOffset, kRow, kColumn),
-      cell(kSeed + (uint64_t{1} << 32), kOffset, kRow, kColumn),
-      cell(kSeed, kOffset + 1, kRow, kColumn),
-      cell(kSeed, kOffset + (uint64_t{1} << 46), kRow, kColumn),
-      cell(kSeed, kOffset, kRow + 1, kColumn),
-      cell(kSeed, kOffset, kRow + (uint64_t{1} << 47), kColumn),
-      cell(kSeed, kOffset, kRow, kColumn + 1),
-      cell(kSeed, kOffset, kRow, kColumn + (uint64_t{1} << 33))};
+  const std::vector<uint64_t> others = {cell(kSeed + 1, kOffset, kRow, kColumn),
+                                        cell(kSeed + (uint64_t{1} << 32), kOffset, kRow, kColumn),
+                                        cell(kSeed, kOffset + 1, kRow, kColumn),
+                                        cell(kSeed, kOffset + (uint64_t{1} << 46), kRow, kColumn),
+                                        cell(kSeed, kOffset, kRow + 1, kColumn),
+                                        cell(kSeed, kOffset, kRow + (uint64_t{1} << 47), kColumn),
+                                        cell(kSeed, kOffset, kRow, kColumn + 1),
+                                        cell(kSeed, kOffset, kRow, kColumn + (uint64_t{1} << 33))};
   for (uint64_t other : others) EXPECT_NE(other, word);
 }
 

@@ -132,7 +132,9 @@ TEST(FusedAdam, ReadsStridedAndMissingGradients) {
     }
     fused.step();
     adam.step();
-    if (step < 2) EXPECT_TRUE(at::equal(late, at::zeros({2}, at::kDouble)));
+    if (step < 2) {
+      EXPECT_TRUE(at::equal(late, at::zeros({2}, at::kDouble)));
+    }
   }
   EXPECT_TRUE(at::allclose(ours, theirs, 1e-13, 1e-13));
   EXPECT_TRUE(at::allclose(late, late_too, 1e-13, 1e-13));

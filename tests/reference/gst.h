@@ -25,7 +25,8 @@ inline Row gst_perturbed(const Row& logits, int64_t index, double gap, const Set
   return perturbed;
 }
 
-/// Differentiates the perturbation too: what arrives at x or at a lowered entry goes to the largest.
+/// Differentiates the perturbation too: what arrives at x or at a lowered entry goes to the
+/// largest.
 inline Row gst_through_perturbation(const Row& logits, int64_t index, const Row& h, double gap,
                                     const Settings& e) {
   const int64_t largest = argmax(logits);
@@ -47,8 +48,8 @@ inline Row gst(const Row& logits, int64_t index, const Row& g, const Settings& e
 }
 
 /// s(1-s) g / tau_b, s = sigmoid(w max(w a, tau_f gap) / tau_b), w = 2b - 1. With the perturbation
-/// differentiated (logits [a, 0], category 0 is b = 1) the slope reaches a only where exactly one of
-/// the two perturbed logits moves with a.
+/// differentiated (logits [a, 0], category 0 is b = 1) the slope reaches a only where exactly one
+/// of the two perturbed logits moves with a.
 inline double gst_binary(double a, int b, double g, const Settings& e, const Noise&) {
   if (!e.consistent) return sigmoid_slope(a / e.tau_b) * g / e.tau_b;
   const double w = 2 * b - 1;

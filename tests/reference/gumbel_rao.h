@@ -8,7 +8,8 @@
 namespace reference {
 
 /// The Gumbel-perturbed sampling logits given that `index` wins, from iid Exp(1) numbers.
-inline Row conditional_perturbed(const Row& sampling_logits, int64_t index, const Row& exponentials) {
+inline Row conditional_perturbed(const Row& sampling_logits, int64_t index,
+                                 const Row& exponentials) {
   const double log_z = log_sum_exp(sampling_logits);
   const double log_e_x = std::log(exponentials[static_cast<size_t>(index)]);
   Row a(sampling_logits.size());
@@ -43,7 +44,8 @@ inline Row gumbel_rao(const Row& logits, int64_t index, const Row& g, const Sett
 }
 
 /// The perturbed logit of a binary variable given b, from the two logarithms of one uniform.
-inline double conditional_logit(double sampling_logit, int b, double log_u, double log_one_minus_u) {
+inline double conditional_logit(double sampling_logit, int b, double log_u,
+                                double log_one_minus_u) {
   if (b == 1) return softplus(sampling_logit + log_u) - log_one_minus_u;
   return -(softplus(-sampling_logit + log_one_minus_u) - log_u);
 }

@@ -15,10 +15,9 @@ inline Block philox(Block counter, uint32_t key0, uint32_t key1) {
   for (int round = 0; round < 10; ++round) {
     const uint64_t product0 = uint64_t{0xD2511F53} * counter[0];
     const uint64_t product1 = uint64_t{0xCD9E8D57} * counter[2];
-    counter = {static_cast<uint32_t>(product1 >> 32) ^ counter[1] ^ key0,
-               static_cast<uint32_t>(product1),
-               static_cast<uint32_t>(product0 >> 32) ^ counter[3] ^ key1,
-               static_cast<uint32_t>(product0)};
+    counter = {
+        static_cast<uint32_t>(product1 >> 32) ^ counter[1] ^ key0, static_cast<uint32_t>(product1),
+        static_cast<uint32_t>(product0 >> 32) ^ counter[3] ^ key1, static_cast<uint32_t>(product0)};
     key0 += 0x9E3779B9u;
     key1 += 0xBB67AE85u;
   }
@@ -50,17 +49,29 @@ inline double midpoint(uint64_t word) {
 inline double uniform_of(uint64_t word) {  // of an index draw: 52 bits
   return std::ldexp(static_cast<double>(word / 4096) + 0.5, -52);
 }
-inline double v_of(uint64_t word) { return midpoint(word); }
-inline double one_minus_v_of(uint64_t word) { return midpoint(~word); }
+inline double v_of(uint64_t word) {
+  return midpoint(word);
+}
+inline double one_minus_v_of(uint64_t word) {
+  return midpoint(~word);
+}
 
-inline double log_v_of(uint64_t word) { return std::log(v_of(word)); }
-inline double log_one_minus_v_of(uint64_t word) { return std::log(one_minus_v_of(word)); }
+inline double log_v_of(uint64_t word) {
+  return std::log(v_of(word));
+}
+inline double log_one_minus_v_of(uint64_t word) {
+  return std::log(one_minus_v_of(word));
+}
 
 inline double exponential_of(uint64_t word) {
   const bool lower_half = word < (uint64_t{1} << 63);
   return lower_half ? -std::log1p(-v_of(word)) : -std::log(one_minus_v_of(word));
 }
-inline double gumbel_of(uint64_t word) { return -std::log(exponential_of(word)); }
-inline double logistic_of(uint64_t word) { return log_v_of(word) - log_one_minus_v_of(word); }
+inline double gumbel_of(uint64_t word) {
+  return -std::log(exponential_of(word));
+}
+inline double logistic_of(uint64_t word) {
+  return log_v_of(word) - log_one_minus_v_of(word);
+}
 
 }  // namespace reference

@@ -9,7 +9,9 @@ namespace reference {
 
 using Row = std::vector<double>;
 
-inline int64_t size(const Row& row) { return static_cast<int64_t>(row.size()); }
+inline int64_t size(const Row& row) {
+  return static_cast<int64_t>(row.size());
+}
 
 inline double dot(const Row& a, const Row& b) {
   double sum = 0;
@@ -66,10 +68,14 @@ inline double sigmoid(double a) {
 }
 
 /// s(1 - s) at s = sigmoid(a), with all its digits for large |a|.
-inline double sigmoid_slope(double a) { return sigmoid(a) * sigmoid(-a); }
+inline double sigmoid_slope(double a) {
+  return sigmoid(a) * sigmoid(-a);
+}
 
 /// log(1 + e^a)
-inline double softplus(double a) { return std::max(a, 0.0) + std::log1p(std::exp(-std::abs(a))); }
+inline double softplus(double a) {
+  return std::max(a, 0.0) + std::log1p(std::exp(-std::abs(a)));
+}
 
 /// log(e^a + e^b)
 inline double log_add_exp(double a, double b) {

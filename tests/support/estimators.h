@@ -15,8 +15,9 @@
 #include "reference/sampler.h"
 #include "support/rows.h"
 
-// The registry as the tests see it: which specs to sweep, and the reference of each method. Both are
-// expanded from the registry, so an estimator that joins it without a reference does not compile.
+// The registry as the tests see it: which specs to sweep, and the reference of each method. Both
+// are expanded from the registry, so an estimator that joins it without a reference does not
+// compile.
 namespace support {
 
 using gradthru::Estimator;
@@ -28,7 +29,8 @@ enum class Draw { uniform, gumbel, conditional };
 inline Draw draw_of(Method method) {
   switch (method) {
 #define GRADTHRU_ESTIMATOR(name, draw, ...) \
-  case Method::name: return Draw::draw;
+  case Method::name:                        \
+    return Draw::draw;
 #include "gradthru/estimators.def"
   }
   throw std::logic_error("unregistered method");
@@ -44,7 +46,8 @@ struct Reference {
 inline Reference reference_of(Method method) {
   switch (method) {
 #define GRADTHRU_ESTIMATOR(name, ...) \
-  case Method::name: return {&reference::name, &reference::name##_binary};
+  case Method::name:                  \
+    return {&reference::name, &reference::name##_binary};
 #include "gradthru/estimators.def"
   }
   throw std::logic_error("unregistered method");
@@ -70,7 +73,9 @@ inline uint64_t offsets_of(const Estimator& e, bool given = false) {
   return draw_of(e.method) == Draw::gumbel && given ? 2 : 1;
 }
 
-inline bool has_noise_option(const Estimator& e) { return draw_of(e.method) != Draw::uniform; }
+inline bool has_noise_option(const Estimator& e) {
+  return draw_of(e.method) != Draw::uniform;
+}
 
 /// The temperature of the law of the drawn index.
 inline double sampling_tau(const Estimator& e) {
@@ -109,21 +114,18 @@ inline std::vector<Change> changes_of(const std::string& key) {
   if (key == "tau_b")  // (1, 1), (.5, .5), (2, .5), (.7, 1.3)
     return {[](P& p) { p.tau_b = p.tau_f == 1 ? 1 : p.tau_f == 0.7 ? 1.3 : 0.5; }};
   if (key == "noise")
-    return {[](P& p) { p.noise = Noise::scaled_sum; }, [](P& p) { p.noise = Noise::scaled_logits; }};
+    return {[](P& p) { p.noise = Noise::scaled_sum; },
+            [](P& p) { p.noise = Noise::scaled_logits; }};
   if (key == "gap")
     return {[](P& p) { p.gap = 1; }, [](P& p) { p.gap = 0; },
             [](P& p) { p.gap = gradthru::kGapP; }};
   if (key == "alpha")
     return {[](P& p) { p.alpha = 1; }, [](P& p) { p.alpha = 0; }, [](P& p) { p.alpha = 0.5; },
             [](P& p) { p.alpha = 2; }};
-  if (key == "samples")
-    return {[](P& p) { p.samples = 1; }, [](P& p) { p.samples = 3; }};
-  if (key == "consistent")
-    return {[](P&) {}, [](P& p) { p.consistent = false; }};
-  if (key == "detach")
-    return {[](P&) {}, [](P& p) { p.detach = !p.consistent.value_or(true); }};
-  if (key == "hard")
-    return {[](P&) {}, [](P& p) { p.hard = false; }};
+  if (key == "samples") return {[](P& p) { p.samples = 1; }, [](P& p) { p.samples = 3; }};
+  if (key == "consistent") return {[](P&) {}, [](P& p) { p.consistent = false; }};
+  if (key == "detach") return {[](P&) {}, [](P& p) { p.detach = !p.consistent.value_or(true); }};
+  if (key == "hard") return {[](P&) {}, [](P& p) { p.hard = false; }};
   throw std::logic_error("the sweep has no settings for the parameter " + key);
 }
 
@@ -175,7 +177,8 @@ inline std::string test_name(const Estimator& e) {
   std::ostringstream text;
   text << gradthru::name(e.method) << "_f" << e.tau_f.start << "_b" << e.tau_b.start << "_gap"
        << (e.gap == gradthru::kGapP ? "P" : std::to_string(static_cast<int>(e.gap))) << "_alpha"
-       << e.alpha << "_M" << e.samples << (e.noise == gradthru::Noise::scaled_sum ? "_sum" : "_logits")
+       << e.alpha << "_M" << e.samples
+       << (e.noise == gradthru::Noise::scaled_sum ? "_sum" : "_logits")
        << (e.consistent ? "" : "_inconsistent") << (e.detach ? "" : "_attached")
        << (e.hard ? "" : "_soft");
   std::string result = text.str();

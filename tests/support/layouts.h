@@ -17,11 +17,16 @@ inline const std::vector<Layout> kLayouts = {Layout::contiguous, Layout::transpo
 
 inline std::string name_of(Layout layout) {
   switch (layout) {
-    case Layout::contiguous: return "contiguous";
-    case Layout::transposed: return "transposed";
-    case Layout::sliced: return "sliced";
-    case Layout::misaligned: return "misaligned";
-    case Layout::expanded: return "expanded";
+    case Layout::contiguous:
+      return "contiguous";
+    case Layout::transposed:
+      return "transposed";
+    case Layout::sliced:
+      return "sliced";
+    case Layout::misaligned:
+      return "misaligned";
+    case Layout::expanded:
+      return "expanded";
   }
   return "";
 }
@@ -30,8 +35,8 @@ inline at::Tensor filled_with_nan(at::IntArrayRef shape, at::ScalarType dtype) {
   return at::full(shape, std::numeric_limits<double>::quiet_NaN(), at::TensorOptions(dtype));
 }
 
-/// The same values with other strides; what lies between them in memory is NaN. Expanded repeats the
-/// first slice along `dim` with stride 0, so it alone has other values.
+/// The same values with other strides; what lies between them in memory is NaN. Expanded repeats
+/// the first slice along `dim` with stride 0, so it alone has other values.
 inline at::Tensor arranged(const at::Tensor& values, Layout layout, int64_t repeated_dim) {
   if (layout == Layout::transposed) {
     std::vector<int64_t> reversed;

@@ -13,7 +13,7 @@ class Random {
  public:
   explicit Random(uint64_t seed) : engine_(seed) {}
 
-  double normal(double scale = 1) { return scale * normal_(engine_); }
+  double number(double scale = 1) { return scale * normal_(engine_); }
 
   double uniform(double low, double high) {
     return std::uniform_real_distribution<double>(low, high)(engine_);
@@ -25,14 +25,14 @@ class Random {
 
   std::vector<double> normals(int64_t count, double scale = 1) {
     std::vector<double> values(static_cast<size_t>(count));
-    for (double& value : values) value = normal(scale);
+    for (double& value : values) value = number(scale);
     return values;
   }
 
   at::Tensor normal(at::IntArrayRef shape, double scale = 1, at::ScalarType dtype = at::kDouble) {
     at::Tensor values = at::empty(shape, at::kDouble);
     double* data = values.data_ptr<double>();
-    for (int64_t i = 0; i < values.numel(); ++i) data[i] = normal(scale);
+    for (int64_t i = 0; i < values.numel(); ++i) data[i] = number(scale);
     return values.to(dtype);
   }
 

@@ -36,7 +36,7 @@ inline at::Tensor tensor_of(const Row& row) {
   return at::tensor(at::ArrayRef<double>(row), at::TensorOptions(at::kDouble));
 }
 
-inline at::Tensor tensor_of(const std::vector<Row>& rows) {
+inline at::Tensor matrix_from(const std::vector<Row>& rows) {
   std::vector<at::Tensor> tensors;
   for (const Row& row : rows) tensors.push_back(tensor_of(row));
   return at::stack(tensors);

@@ -13,7 +13,8 @@ namespace support {
 inline constexpr double kSmallestP = 1e-6;
 inline constexpr double kLargestZ = 5;
 
-/// The regularised upper incomplete gamma function Q(a, x), by series or Lentz's continued fraction.
+/// The regularised upper incomplete gamma function Q(a, x), by series or Lentz's continued
+/// fraction.
 inline double upper_gamma(double a, double x) {
   if (x <= 0) return 1;
   const double front = std::exp(a * std::log(x) - x - std::lgamma(a));
@@ -70,8 +71,7 @@ inline double kolmogorov_p(std::vector<double> values, const std::function<doubl
   const double lambda = (std::sqrt(n) + 0.12 + 0.11 / std::sqrt(n)) * distance;
   if (lambda < 0.2) return 1;
   double sum = 0;
-  for (int j = 1; j <= 100; ++j)
-    sum += (j % 2 ? 2 : -2) * std::exp(-2.0 * j * j * lambda * lambda);
+  for (int j = 1; j <= 100; ++j) sum += (j % 2 ? 2 : -2) * std::exp(-2.0 * j * j * lambda * lambda);
   return std::clamp(sum, 0.0, 1.0);
 }
 

@@ -56,8 +56,7 @@ struct gst {
   GRADTHRU_HD static typename Tile::V row_gap(const Tile& t, const Row<Tile>& row,
                                               typename Tile::V maximum, const Params& p) {
     if (!p.gap_from_probability()) return t.set(p.tau_f) * t.set(p.gap);
-    const auto total =
-        exponentials(t, row.logits, maximum, inverse<Tile>(p.tau_f), row.out, row.K);
+    const auto total = exponentials(t, row.logits, maximum, inverse<Tile>(p.tau_f), row.out, row.K);
     return t.set(p.tau_f) * gap_of(t, t.at(row.out, row.index, row.K) / total);
   }
 

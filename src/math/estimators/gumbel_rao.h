@@ -29,8 +29,8 @@ struct gumbel_rao {
     }
   }
 
-  /// Unnormalised surrogate of inner draw m; returns its sum. With w the unnormalised weights of the
-  /// index's law and Z their sum, the Gumbels given that the index x wins are
+  /// Unnormalised surrogate of inner draw m; returns its sum. With w the unnormalised weights of
+  /// the index's law and Z their sum, the Gumbels given that the index x wins are
   ///   G_k = -log(E_k + E_x w_k / Z) for k != x and G_x = log Z - log E_x - log w_x.
   template <class Tile>
   GRADTHRU_HD static typename Tile::V conditional_surrogate(const Tile& t, const Row<Tile>& row,
@@ -51,8 +51,7 @@ struct gumbel_rao {
     for (int64_t k = 0; k < row.K; k += Tile::width) {
       const auto weight = t.load(surrogate, k, row.K, 0);
       const auto other = -t.log(t.exponential(stream, k) + of_index * weight / total);
-      const auto gumbel =
-          t.select(t.equal(t.columns(k), row.index), gumbel_of_index, other);
+      const auto gumbel = t.select(t.equal(t.columns(k), row.index), gumbel_of_index, other);
       const auto lead = t.load(row.logits, k, row.K, minus_infinity) - maximum;
       const auto value = p.scaled_sum() ? lead + gumbel : lead * inv_tau + gumbel;
       largest = t.max(largest, value);

@@ -5,7 +5,8 @@
 namespace gradthru::math {
 
 /// (1/tau_f) [q (delta - q . delta / 2) - (q . delta / 2) D - p (delta - p . delta) / 2] with
-/// q = softmax(logits / tau_b), p = softmax(logits / tau_f): Heun's method, without a factor 1/tau_b.
+/// q = softmax(logits / tau_b), p = softmax(logits / tau_f): Heun's method, without a factor
+/// 1/tau_b.
 struct reinmax {
   template <class Tile>
   GRADTHRU_HD static void backward(const Tile& t, const Row<Tile>& row, const Params& p) {

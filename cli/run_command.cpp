@@ -1,0 +1,67 @@
+#include "cli/run_command.h"
+
+#include <ATen/Parallel.h>
+
+#include <memory>
+#include <string>
+
+#include "experiments/sweep.h"
+
+namespace gradthru::cli {
+namespace {
+
+constexpr const char* kFooter =
+    "Example:\n"
+    "  gradthru run vae --preset short --methods \"reinmax(1.3);st(1.3)\" --seeds 0..2 \\\n"
+    "      --set latent=8x4 --out runs/mine\n"
+    "Methods are spec strings: gradthru list estimators. Keys of --set: gradthru list experiments.";
+
+struct RunOptions {
+  experiments::SweepRequest request;
+  std::string methods, seeds, config, out, resume;
+  int threads = 0;
+};
+
+int run(RunOptions& options) {
+  auto& request = options.request;
+  if (!options.methods.empty()) request.methods = options.methods;
+  if (!options.seeds.empty()) request.seeds = options.seeds;
+  if (!options.config.empty()) request.config_file = options.config;
+  if (!options.out.empty()) request.out = options.out;
+  if (!options.resume.empty()) {
+    request.resume = train::Resume::yes;
+    if (options.resume != "last" && options.resume != "best") {
+      throw InvalidInput("--resume must be alone, last or best, got '" + options.resume + "'");
+    }
+    if (options.resume == "best") request.from = train::From::best;
+  }
+  if (options.threads > 0) at::set_num_threads(options.threads);
+  return experiments::run_sweep(request);
+}
+
+}  // namespace
+
+void add_run_command(CLI::App& program, int& exit_code) {
+  auto* command = program.add_subcommand("run", "Trains an experiment with any of the estimators");
+  const auto options = std::make_shared<RunOptions>();
+  command->footer(kFooter);
+  command->add_option("experiment", options->request.experiment, "Name: gradthru list experiments")
+      ->required();
+  command->add_option("--preset", options->request.preset, "smoke, short or paper")
+      ->capture_default_str();
+  command->add_option("--methods", options->methods, "Estimators separated by ';'");
+  command->add_option("--seeds", options->seeds, "Root seeds: 0..4, or 0,2,5");
+  command->add_option("--set", options->request.assignments, "Overrides a key: key=value")
+      ->allow_extra_args(false)
+      ->take_all();
+  command->add_option("--config", options->config,
+                      "TOML file with keys, such as a run's config.toml");
+  command->add_option("--out", options->out, "Folder of the run; default runs/<experiment>/...");
+  command->add_flag("--resume{last}", options->resume,
+                    "Goes on with what is in the folder; --resume=best from the best checkpoint");
+  command->add_option("--threads", options->threads, "Threads; default: all cores")
+      ->check(CLI::Range(1, 1024));
+  command->callback([options, &exit_code] { exit_code = run(*options); });
+}
+
+}  // namespace gradthru::cli

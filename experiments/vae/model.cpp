@@ -1,0 +1,88 @@
+#include "experiments/vae/model.h"
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+
+#include <charconv>
+#include <cmath>
+
+namespace gradthru::experiments {
+
+int64_t VaeShape::codes(int64_t limit) const {
+  int64_t count = 1;
+  for (int64_t l = 0; l < L; ++l) {
+    if (count > limit / K) return -1;
+    count *= K;
+  }
+  return count;
+}
+
+std::pair<int64_t, int64_t> parse_latent(const std::string& text) {
+  const auto number = [&](const char* begin, const char* end) {
+    int64_t value = 0;
+    const auto [stop, error] = std::from_chars(begin, end, value);
+    return error == std::errc() && stop == end && value >= 1 && value <= 100000 ? value : 0;
+  };
+  const size_t x = text.find('x');
+  const char* begin = text.data();
+  const int64_t K = x == std::string::npos ? 0 : number(begin, begin + x);
+  const int64_t L = x == std::string::npos ? 0 : number(begin + x + 1, begin + text.size());
+  if (K < 2 || L < 1) {
+    throw InvalidInput("latent must be <categories>x<variables>, such as 8x4, got '" + text + "'");
+  }
+  return {K, L};
+}
+
+VaeModel::VaeModel(const VaeShape& shape) : shape_(shape) {
+  std::vector<int64_t> widths = {shape.pixels};
+  widths.insert(widths.end(), shape.hidden.begin(), shape.hidden.end());
+  widths.push_back(shape.K * shape.L);
+  const auto add = [&](const std::string& stack, size_t layer, int64_t from, int64_t to) {
+    const double bound = 1 / std::sqrt(static_cast<double>(from));
+    const std::string name = stack + "." + std::to_string(layer);
+    const auto uniform = [&](at::IntArrayRef size) {
+      return at::empty(size).uniform_(-bound, bound).requires_grad_();
+    };
+    parameters_.emplace_back(name + ".weight", uniform({to, from}));
+    parameters_.emplace_back(name + ".bias", uniform({to}));
+  };
+  const size_t layers = widths.size() - 1;
+  for (size_t i = 0; i < layers; ++i) add("encoder", i, widths[i], widths[i + 1]);
+  for (size_t i = 0; i < layers; ++i) add("decoder", i, widths[layers - i], widths[layers - i - 1]);
+}
+
+at::Tensor VaeModel::run(const at::Tensor& input, size_t first) const {
+  at::Tensor h = input;
+  const size_t layers = shape_.hidden.size() + 1;
+  for (size_t i = 0; i < layers; ++i) {
+    h = at::linear(h, parameters_[first + 2 * i].second, parameters_[first + 2 * i + 1].second);
+    if (i + 1 < layers) h = h.relu_();
+  }
+  return h;
+}
+
+at::Tensor VaeModel::encode(const at::Tensor& images) const {
+  at::Tensor logits = run(images, 0);
+  if (shape_.relu_logits) logits = logits.relu();
+  return logits.view({images.size(0), shape_.L, shape_.K});
+}
+
+at::Tensor VaeModel::decode(const at::Tensor& onehots) const {
+  return run(onehots.reshape({onehots.size(0), -1}), parameters_.size() / 2);
+}
+
+VaeLoss VaeModel::loss(const at::Tensor& images, const Estimator& estimator, const Key& key) const {
+  const auto B = static_cast<double>(images.size(0));
+  const at::Tensor logits = encode(images);
+  const at::Tensor pixels = decode(sample(logits, estimator, {.key = key}).onehot);
+  const at::Tensor log_q = at::log_softmax(logits, -1);
+  const at::Tensor q = log_q.exp();
+  VaeLoss loss;
+  loss.recon = at::binary_cross_entropy_with_logits(pixels, images, {}, {}, at::Reduction::Sum) / B;
+  const double log_K = std::log(static_cast<double>(shape_.K));
+  loss.kl = (q * (log_q + log_K)).sum() / B;
+  loss.max_prob = q.detach().amax(-1).mean();
+  return loss;
+}
+
+}  // namespace gradthru::experiments

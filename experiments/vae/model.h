@@ -1,0 +1,62 @@
+#pragma once
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gradthru/categorical.h"
+
+namespace gradthru::experiments {
+
+/// The sizes of a categorical VAE: K categories x L latent variables, written `8x4`.
+struct VaeShape {
+  int64_t K = 0, L = 0;
+  int64_t pixels = 784;
+  std::vector<int64_t> hidden = {512, 256};  ///< of the encoder; the decoder mirrors it
+  bool relu_logits = false;                  ///< the network of the GST experiments
+
+  /// Number of codes K^L, or -1 where it exceeds the limit.
+  int64_t codes(int64_t limit) const;
+};
+
+/// Parses `8x4`. Errors: InvalidInput.
+std::pair<int64_t, int64_t> parse_latent(const std::string& text);
+
+/// Per-example averages over a batch, each a scalar tensor. Units: nats.
+struct VaeLoss {
+  at::Tensor recon;     ///< binary cross-entropy with soft targets, summed over pixels
+  at::Tensor kl;        ///< KL(q || uniform) at temperature 1, summed over latents
+  at::Tensor max_prob;  ///< mean largest q, detached
+
+  at::Tensor nelbo() const { return recon + kl; }
+};
+
+/// Encoder pixels-512-256-(L K), decoder (L K)-256-512-pixels, ReLU between the layers.
+class VaeModel {
+ public:
+  /// PyTorch's default initialisation of a linear layer, from the default generator.
+  explicit VaeModel(const VaeShape& shape);
+
+  at::Tensor encode(const at::Tensor& images) const;   ///< [B, pixels] to logits [B, L, K]
+  at::Tensor decode(const at::Tensor& onehots) const;  ///< [B, L, K] to pixel logits [B, pixels]
+  VaeLoss loss(const at::Tensor& images, const Estimator& estimator, const Key& key) const;
+
+  const VaeShape& shape() const { return shape_; }
+
+  /// Name and tensor, in a fixed order: `encoder.0.weight`.
+  const std::vector<std::pair<std::string, at::Tensor>>& named_parameters() const {
+    return parameters_;
+  }
+
+ private:
+  at::Tensor run(const at::Tensor& input, size_t first) const;
+
+  VaeShape shape_;
+  std::vector<std::pair<std::string, at::Tensor>> parameters_;
+};
+
+}  // namespace gradthru::experiments

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gradthru/estimator.h"
+
+namespace gradthru::experiments {
+
+/// The tuned settings of an estimator in one of the six cells (copied from a follow-up's public
+/// code, which says that it copies the paper); Adam 5e-4 at tau 1 for an estimator without a row.
+struct Tuned {
+  std::string optimiser = "adam";
+  std::string lr = "5e-4";
+  double tau = 1;
+};
+Tuned tuned(Method method, std::string_view latent);
+
+/// The cells of the table: `8x4` is 8 categories and 4 latent variables.
+const std::vector<std::string>& tuned_cells();
+
+}  // namespace gradthru::experiments

@@ -1,0 +1,178 @@
+#include "train/session.h"
+
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <limits>
+
+#include "train/interrupt.h"
+#include "train/progress.h"
+
+namespace gradthru::train {
+namespace {
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+std::string split_name(Split split) {
+  switch (split) {
+    case Split::train:
+      return "train";
+    case Split::valid:
+      return "valid";
+    case Split::test:
+      return "test";
+    case Split::none:
+      break;
+  }
+  return "none";
+}
+
+Summary::Values values_of(const std::vector<MetricLine>& lines) {
+  Summary::Values values;
+  for (const auto& line : lines) {
+    for (const auto& metric : line.values) {
+      if (const auto* number = std::get_if<double>(&metric.value)) {
+        values.emplace_back(split_name(line.split) + "_" + metric.name, *number);
+      }
+    }
+  }
+  return values;
+}
+
+/// The session's own state, which travels in the checkpoint beside the training's.
+class Session {
+ public:
+  Session(Training& training, RunDirectory& directory, const SessionOptions& options)
+      : training_(training), directory_(directory), options_(options) {}
+
+  SessionResult run() {
+    resume();
+    InterruptGuard guard;
+    MetricsWriter metrics(directory_.metrics());
+    const int64_t per_epoch = training_.steps_per_epoch();
+    const int64_t total = per_epoch * training_.epochs();
+    Progress progress(options_.label, total, result_.steps);
+    started_ = saved_ = now();
+    while (result_.steps < total) {
+      if (!advance(metrics, progress)) return finish(Status::diverged);
+      if (result_.steps % per_epoch == 0) {
+        end_epoch(metrics, result_.steps / per_epoch);
+      } else if (now() - saved_ >= options_.checkpoint_seconds) {
+        save_last();
+      }
+      if (interrupted() && result_.steps < total) {
+        save_last();
+        return finish(Status::interrupted);
+      }
+    }
+    progress.finish();
+    return finish(Status::complete);
+  }
+
+ private:
+  bool advance(MetricsWriter& metrics, Progress& progress) {
+    try {
+      const StepReport report = training_.step(result_.steps);
+      ++result_.steps;
+      progress.update(result_.steps, report.examples, report.loss);
+      return true;
+    } catch (const Diverged& error) {
+      result_.failure = "step " + std::to_string(result_.steps) + ": " + error.what();
+      MetricLine line;
+      line.kind = Kind::event;
+      line.note = result_.failure;
+      write(metrics, line);
+      return false;
+    }
+  }
+
+  void end_epoch(MetricsWriter& metrics, int64_t epoch) {
+    EpochReport report = training_.end_epoch(epoch);
+    for (auto& line : report.lines) write(metrics, line);
+    result_.final_values = values_of(report.lines);
+    const bool best = !(report.selection >= best_selection_);
+    if (best) {
+      best_selection_ = report.selection;
+      result_.best_values = result_.final_values;
+    }
+    save_last();
+    if (best) save(checkpoint(), directory_.best_checkpoint());
+  }
+
+  void write(MetricsWriter& metrics, MetricLine& line) {
+    line.step = result_.steps;
+    line.epoch = static_cast<double>(result_.steps) / training_.steps_per_epoch();
+    line.wall_s = elapsed();
+    metrics.write(line);
+  }
+
+  double elapsed() const { return before_ + (now() - started_); }
+
+  Checkpoint checkpoint() const {
+    Checkpoint state;
+    state.config_sha256 = options_.config_sha256;
+    state.integers["session.step"] = result_.steps;
+    state.numbers["session.wall_s"] = elapsed();
+    state.numbers["session.best_selection"] = best_selection_;
+    for (const auto& [name, value] : result_.final_values) state.numbers["final." + name] = value;
+    for (const auto& [name, value] : result_.best_values) state.numbers["best." + name] = value;
+    training_.store(state);
+    return state;
+  }
+
+  void save_last() {
+    save(checkpoint(), directory_.last_checkpoint());
+    saved_ = now();
+  }
+
+  void resume() {
+    const bool best = options_.from == From::best;
+    const auto path = best ? directory_.best_checkpoint() : directory_.last_checkpoint();
+    if (best || std::filesystem::exists(path)) {
+      take(load(path), path);
+    }
+    truncate_after(directory_.metrics(), result_.steps > 0 ? result_.steps : -1);
+    // Not finished any more, whatever an earlier, interrupted session said.
+    std::filesystem::remove(directory_.summary());
+  }
+
+  void take(const Checkpoint& state, const std::filesystem::path& path) {
+    if (state.config_sha256 != options_.config_sha256) {
+      throw InvalidInput(path.string() + ": checkpoint of another configuration");
+    }
+    result_.steps = state.integer("session.step");
+    before_ = state.number("session.wall_s");
+    best_selection_ = state.number("session.best_selection");
+    for (const auto& [name, value] : state.numbers) {
+      if (name.starts_with("final.")) result_.final_values.emplace_back(name.substr(6), value);
+      if (name.starts_with("best.")) result_.best_values.emplace_back(name.substr(5), value);
+    }
+    training_.restore(state);
+  }
+
+  SessionResult finish(Status status) {
+    result_.status = status;
+    result_.wall_s = elapsed();
+    return result_;
+  }
+
+  Training& training_;
+  RunDirectory& directory_;
+  const SessionOptions& options_;
+  SessionResult result_;
+  double before_ = 0;  // wall time of earlier sessions of this run
+  double started_ = 0;
+  double saved_ = 0;
+  double best_selection_ = std::numeric_limits<double>::infinity();
+};
+
+}  // namespace
+
+SessionResult run_session(Training& training, RunDirectory& directory,
+                          const SessionOptions& options) {
+  return Session(training, directory, options).run();
+}
+
+}  // namespace gradthru::train
