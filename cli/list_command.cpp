@@ -45,7 +45,7 @@ void list_experiments() {
 
 void list_data() {
   for (const auto& set : data::catalogue()) {
-    std::cout << padded(set.name, 17) << set.files.size() << " files, " << set.licence << "\n";
+    std::cout << padded(set.name, 17) << set.licence << "\n";
   }
   std::cout << "\nwhere they are found: gradthru data list\n";
 }

@@ -2,6 +2,7 @@
 #include <exception>
 #include <iostream>
 #include <string>
+#include <vector>
 
 #include "cli/data_command.h"
 #include "cli/list_command.h"
@@ -23,11 +24,41 @@ constexpr const char* kWelcome =
     "Every command has --help.\n";
 
 /// The first line of a message: errors of Torch carry a stack behind it.
-std::string one_line(const std::string& message) {
+std::string first_line(const std::string& message) {
   return message.substr(0, message.find('\n'));
 }
 
-/// CLI11 words its errors itself; the exit code is ours.
+/// The message without the line breaks that what the user gave may hold.
+std::string in_one_line(std::string message) {
+  for (char& c : message) {
+    if (static_cast<unsigned char>(c) < ' ') c = ' ';
+  }
+  return message;
+}
+
+/// The first word that no command knows, with the nearest one that exists; "" if all are known.
+std::string unknown_word(CLI::App& program) {
+  const auto words = program.remaining(/*recurse=*/true);
+  const CLI::App* command = &program;
+  while (!command->get_subcommands().empty()) command = command->get_subcommands().front();
+  std::vector<std::string> options = {"--help"}, commands;
+  for (const CLI::Option* option : command->get_options()) {
+    for (const auto& name : option->get_lnames()) options.push_back("--" + name);
+  }
+  for (const CLI::App* one : command->get_subcommands([](const CLI::App*) { return true; })) {
+    commands.push_back(one->get_name());
+  }
+  for (const auto& word : words) {
+    if (word.starts_with("-")) {
+      return "unknown option '" + word + "'" +
+             gradthru::did_you_mean(word.substr(0, word.find('=')), options);
+    }
+  }
+  if (words.empty() || commands.empty()) return "";
+  return "unknown command '" + words[0] + "'" + gradthru::did_you_mean(words[0], commands);
+}
+
+/// CLI11 words its errors itself, except where we know a nearer name; the exit code is ours.
 int parse(CLI::App& program, int argc, char** argv) {
   try {
     program.parse(argc, argv);
@@ -39,7 +70,9 @@ int parse(CLI::App& program, int argc, char** argv) {
   } catch (const CLI::CallForVersion& version) {
     return program.exit(version);
   } catch (const CLI::ParseError& error) {
-    std::cerr << "gradthru: " << one_line(error.what()) << " (see gradthru --help)\n";
+    const std::string unknown = unknown_word(program);
+    std::cerr << "gradthru: " << in_one_line(unknown.empty() ? error.what() : unknown)
+              << " (see gradthru --help)\n";
     return kMistake;
   }
 }
@@ -63,10 +96,10 @@ int main(int argc, char** argv) {
     const int parsed = parse(program, argc, argv);
     return parsed != 0 ? parsed : exit_code;
   } catch (const gradthru::InvalidInput& mistake) {
-    std::cerr << "gradthru: " << mistake.what() << "\n";
+    std::cerr << "gradthru: " << in_one_line(mistake.what()) << "\n";
     return kMistake;
   } catch (const std::exception& failure) {
-    std::cerr << "gradthru: " << one_line(failure.what()) << "\n";
+    std::cerr << "gradthru: " << in_one_line(first_line(failure.what())) << "\n";
     return kFailure;
   }
 }

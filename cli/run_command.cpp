@@ -22,13 +22,17 @@ struct RunOptions {
   int threads = 0;
 };
 
-int run(RunOptions& options) {
+/// What was given counts, even when it is empty: `--seeds ""` is a slip, not the default.
+int run(RunOptions& options, const CLI::App& command) {
   auto& request = options.request;
-  if (!options.methods.empty()) request.methods = options.methods;
-  if (!options.seeds.empty()) request.seeds = options.seeds;
-  if (!options.config.empty()) request.config_file = options.config;
-  if (!options.out.empty()) request.out = options.out;
-  if (!options.resume.empty()) {
+  if (command.count("--methods") > 0) request.methods = options.methods;
+  if (command.count("--seeds") > 0) request.seeds = options.seeds;
+  if (command.count("--config") > 0) request.config_file = options.config;
+  if (command.count("--out") > 0) {
+    if (options.out.empty()) throw InvalidInput("--out must name a folder, got ''");
+    request.out = options.out;
+  }
+  if (command.count("--resume") > 0) {
     request.resume = train::Resume::yes;
     if (options.resume != "last" && options.resume != "best") {
       throw InvalidInput("--resume must be alone, last or best, got '" + options.resume + "'");
@@ -61,7 +65,7 @@ void add_run_command(CLI::App& program, int& exit_code) {
                     "Goes on with what is in the folder; --resume=best from the best checkpoint");
   command->add_option("--threads", options->threads, "Threads; default: all cores")
       ->check(CLI::Range(1, 1024));
-  command->callback([options, &exit_code] { exit_code = run(*options); });
+  command->callback([options, command, &exit_code] { exit_code = run(*options, *command); });
 }
 
 }  // namespace gradthru::cli

@@ -17,8 +17,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kTrainCount = 60'000;
-constexpr int64_t kTestCount = 10'000;
 constexpr int64_t kSide = 28;
 
 at::Tensor to_images(const uint8_t* pixels, int64_t count, int64_t size, float scale) {
@@ -54,23 +52,24 @@ at::Tensor load_idx_images(const fs::path& path, int64_t wanted) {
   return to_images(images.pixels.data(), images.count, kSide * kSide, 255.0f);
 }
 
-at::Tensor load_idx_labels(const fs::path& path, int64_t wanted) {
+at::Tensor load_idx_labels(const fs::path& path) {
   const std::vector<uint8_t> labels = read_idx_labels(path);
-  if (static_cast<int64_t>(labels.size()) != wanted) {
-    throw InvalidInput("data: file " + path.string() + ": wanted " + std::to_string(wanted) +
-                       " labels, got " + std::to_string(labels.size()));
+  if (labels.empty()) {
+    throw InvalidInput("data: file " + path.string() + ": wanted at least one label, got 0");
   }
-  return to_labels(labels.data(), wanted);
+  return to_labels(labels.data(), static_cast<int64_t>(labels.size()));
 }
 
 ImageSet load_idx_set(const DataSet& set, const LoadOptions& options) {
   ImageSet images;
   images.height = images.width = kSide;
   const auto path = [&](FileRole role) { return checked_path(set, role, options, images); };
-  images.train_labels = load_idx_labels(path(FileRole::kTrainLabels), kTrainCount);
-  images.test_labels = load_idx_labels(path(FileRole::kTestLabels), kTestCount);
-  images.train_images = load_idx_images(path(FileRole::kTrainImages), kTrainCount);
-  images.test_images = load_idx_images(path(FileRole::kTestImages), kTestCount);
+  // How many there are is the files' word, held to by the checksum where it is verified.
+  images.train_labels = load_idx_labels(path(FileRole::kTrainLabels));
+  images.test_labels = load_idx_labels(path(FileRole::kTestLabels));
+  images.train_images =
+      load_idx_images(path(FileRole::kTrainImages), images.train_labels.size(0));
+  images.test_images = load_idx_images(path(FileRole::kTestImages), images.test_labels.size(0));
   return images;
 }
 

@@ -22,7 +22,8 @@ struct ImageSet {
 
 struct LoadOptions {
   std::optional<std::string> dir = {};  ///< the setting `data.dir`; locate.h says what follows it
-  bool verify = true;  ///< false skips size and SHA-256, never the structural checks
+  bool verify = true;  ///< false skips size and SHA-256 (own images in the same format), never the
+                       ///< structural checks
 };
 
 /// Reads `mnist` or `fashion-mnist` (60,000 / 10,000 images of 28×28, pixel/255) or `digits` (the

@@ -8,6 +8,7 @@
 
 #include "experiments/table.h"
 #include "train/atomic_file.h"
+#include "train/interrupt.h"
 
 namespace gradthru::experiments {
 namespace {
@@ -38,8 +39,11 @@ std::string quoted(const std::string& text) {
 std::string read_file(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
-  text << file.rdbuf();
-  if (!file) throw InvalidInput("cannot read " + path.string());
+  if (file.peek() != std::ifstream::traits_type::eof()) text << file.rdbuf();
+  // A folder can be opened; only reading tells.
+  if (!file.is_open() || file.bad() || text.bad()) {
+    throw InvalidInput("cannot read '" + path.string() + "'");
+  }
   return text.str();
 }
 
@@ -92,6 +96,11 @@ std::vector<PlannedRun> plan_runs(const Config& requested, const Experiment& exp
   std::vector<Estimator> estimators;
   for (const auto& spec : requested.texts("methods")) estimators.push_back(parse_estimator(spec));
   if (estimators.empty()) throw InvalidInput("methods: wanted at least one estimator, got none");
+  for (const auto& [key, values] : requested.grid()) {
+    if (key == "methods" || key == "seeds") {
+      throw InvalidInput("grid: " + key + " is a list already, set it outside the grid");
+    }
+  }
   std::vector<PlannedRun> runs;
   std::set<std::string> names;
   for (const auto& point : grid_points(requested.grid())) {
@@ -157,7 +166,10 @@ class Sweep {
       const std::string place = std::to_string(i + 1) + "/" + std::to_string(runs.size());
       const Summary summary = run_one(runs[i], place);
       table.add(point_name(runs[i]), summary);
-      if (summary.status == Status::interrupted) {
+      // A signal may also come while the last step of a run is being evaluated: the run is then
+      // complete, but those after it are not wanted.
+      const bool is_last = i + 1 == runs.size();
+      if (summary.status == Status::interrupted || (train::interrupted() && !is_last)) {
         std::cout << "interrupted: saved in " << runs[i].folder.string()
                   << "; go on with the same command and --resume\n";
         return 130;
@@ -227,8 +239,6 @@ class Sweep {
     line << run.name << ": " << to_string(result.status) << " after " << result.steps << " steps, ";
     line.precision(1);
     line << std::fixed << result.wall_s << " s";
-    line.precision(2);
-    for (const auto& [name, value] : result.final_values) line << ", " << name << " " << value;
     if (!result.failure.empty()) line << " (" << result.failure << ")";
     return line.str();
   }
@@ -268,7 +278,7 @@ std::vector<uint64_t> parse_seeds(const std::string& text) {
   if (dots != std::string::npos) {
     const uint64_t first = number(text.substr(0, dots)), last = number(text.substr(dots + 2));
     if (last < first || last - first >= 10000) throw bad();
-    for (uint64_t seed = first; seed <= last; ++seed) seeds.push_back(seed);
+    for (uint64_t i = 0; i <= last - first; ++i) seeds.push_back(first + i);
     return seeds;
   }
   std::istringstream parts(text);

@@ -84,8 +84,9 @@ void Table::print(std::ostream& out) const {
     text.erase(text.find_last_not_of(' ') + 1);
     out << text << "\n";
     if (r == 0) {
-      for (const size_t width : widths) out << std::string(width, '-') << "  ";
-      out << "\n";
+      std::string rule;
+      for (const size_t width : widths) rule += std::string(width, '-') + "  ";
+      out << rule.substr(0, rule.size() - 2) << "\n";
     }
   }
 }

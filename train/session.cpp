@@ -3,7 +3,9 @@
 #include <chrono>
 #include <cmath>
 #include <filesystem>
+#include <iomanip>
 #include <limits>
+#include <sstream>
 
 #include "train/interrupt.h"
 #include "train/progress.h"
@@ -58,7 +60,7 @@ class Session {
     while (result_.steps < total) {
       if (!advance(metrics, progress)) return finish(Status::diverged);
       if (result_.steps % per_epoch == 0) {
-        end_epoch(metrics, result_.steps / per_epoch);
+        if (!end_epoch(metrics, result_.steps / per_epoch)) return finish(Status::diverged);
       } else if (now() - saved_ >= options_.checkpoint_seconds) {
         save_last();
       }
@@ -79,26 +81,50 @@ class Session {
       progress.update(result_.steps, report.examples, report.loss);
       return true;
     } catch (const Diverged& error) {
-      result_.failure = "step " + std::to_string(result_.steps) + ": " + error.what();
-      MetricLine line;
-      line.kind = Kind::event;
-      line.note = result_.failure;
-      write(metrics, line);
-      return false;
+      return diverge(metrics, error.what());
     }
   }
 
-  void end_epoch(MetricsWriter& metrics, int64_t epoch) {
+  /// Tells why, and is false.
+  bool diverge(MetricsWriter& metrics, const std::string& why) {
+    result_.failure = "step " + std::to_string(result_.steps) + ": " + why;
+    MetricLine line;
+    line.kind = Kind::event;
+    line.note = result_.failure;
+    write(metrics, line);
+    return false;
+  }
+
+  bool end_epoch(MetricsWriter& metrics, int64_t epoch) {
     EpochReport report = training_.end_epoch(epoch);
     for (auto& line : report.lines) write(metrics, line);
+    // The last update can do what no later step is there to notice; the checkpoints stay good.
+    if (!std::isfinite(report.selection)) {
+      return diverge(metrics, "evaluation is not finite with " + options_.label);
+    }
     result_.final_values = values_of(report.lines);
-    const bool best = !(report.selection >= best_selection_);
+    log_epoch(epoch);
+    const bool best = report.selection < best_selection_;
     if (best) {
       best_selection_ = report.selection;
       result_.best_values = result_.final_values;
     }
-    save_last();
+    // The best one first: killed between the two, the run comes here again.
     if (best) save(checkpoint(), directory_.best_checkpoint());
+    save_last();
+    return true;
+  }
+
+  void log_epoch(int64_t epoch) {
+    std::ostringstream text;
+    text << options_.label << " epoch " << epoch << "/" << training_.epochs() << ":";
+    text << std::fixed << std::setprecision(2);
+    const char* between = " ";
+    for (const auto& [name, value] : result_.final_values) {
+      text << between << name << " " << value;
+      between = ", ";
+    }
+    directory_.log(text.str());
   }
 
   void write(MetricsWriter& metrics, MetricLine& line) {
@@ -130,12 +156,25 @@ class Session {
   void resume() {
     const bool best = options_.from == From::best;
     const auto path = best ? directory_.best_checkpoint() : directory_.last_checkpoint();
-    if (best || std::filesystem::exists(path)) {
-      take(load(path), path);
+    // Without any checkpoint the run was killed before its first one: it starts again.
+    if (std::filesystem::exists(path) || std::filesystem::exists(directory_.last_checkpoint())) {
+      take(load_or_advise(path), path);
     }
     truncate_after(directory_.metrics(), result_.steps > 0 ? result_.steps : -1);
     // Not finished any more, whatever an earlier, interrupted session said.
     std::filesystem::remove(directory_.summary());
+  }
+
+  Checkpoint load_or_advise(const std::filesystem::path& path) const {
+    try {
+      return load(path);
+    } catch (const InvalidInput& error) {
+      const bool other =
+          options_.from == From::last && std::filesystem::exists(directory_.best_checkpoint());
+      throw InvalidInput(error.what() + std::string(other ? "; --resume=best goes on from the best "
+                                                            "checkpoint"
+                                                          : ""));
+    }
   }
 
   void take(const Checkpoint& state, const std::filesystem::path& path) {

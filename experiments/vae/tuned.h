@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -9,11 +10,11 @@
 namespace gradthru::experiments {
 
 /// The tuned settings of an estimator in one of the six cells (copied from a follow-up's public
-/// code, which says that it copies the paper); Adam 5e-4 at tau 1 for an estimator without a row.
+/// code, which says that it copies the paper); Adam 5e-4 and no temperature where there is no row.
 struct Tuned {
   std::string optimiser = "adam";
   std::string lr = "5e-4";
-  double tau = 1;
+  std::optional<double> tau{};
 };
 Tuned tuned(Method method, std::string_view latent);
 

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <mutex>
+#include <sstream>
 
 #include "data/image_set.h"
 #include "experiments/vae/exact_bound.h"
@@ -214,8 +215,9 @@ class VaeTraining : public train::Training {
   }
 
   void require_finite(double loss) const {
-    const std::string setting =
-        " with " + to_string(estimator_) + ", lr " + std::to_string(learning_rate_);
+    std::ostringstream setting_text;
+    setting_text << " with " << to_string(estimator_) << ", lr " << learning_rate_;
+    const std::string setting = setting_text.str();
     if (!std::isfinite(loss)) throw train::Diverged("loss is not finite" + setting);
     std::vector<at::Tensor> sums;
     for (const auto& [name, tensor] : model_.named_parameters())
@@ -249,7 +251,11 @@ class VaeTraining : public train::Training {
     return line;
   }
 
+  /// The enumeration weights codes by q at temperature 1: the law of the sampled bound only where
+  /// the estimator draws at that temperature and decodes one-hots.
   bool wants_exact_bound(int64_t epoch) const {
+    const Traits facts = traits(estimator_.at(1));
+    if (facts.sampling_tau != 1 || facts.relaxed) return false;
     if (model_.shape().codes(kEnumerationLimit) < 0) return false;
     return exact_ == "every" || (exact_ == "last" && epoch == epochs_);
   }
@@ -269,19 +275,30 @@ class VaeTraining : public train::Training {
   Averages averages_;
 };
 
+/// The method in its published single-temperature form, its other settings kept.
+Estimator at_tau(const Estimator& e, double tau) {
+  Parameters parameters;
+  for (const auto& key : about(e.method).parameters) {
+    if (key == "gap") parameters.gap = e.gap;
+    if (key == "samples") parameters.samples = e.samples;
+    if (key == "alpha") parameters.alpha = e.alpha;
+    if (key == "consistent") parameters.consistent = e.consistent;
+    if (key == "detach") parameters.detach = e.detach;
+    if (key == "hard") parameters.hard = e.hard;
+  }
+  parameters.tau = tau;
+  return make_estimator(e.method, parameters);
+}
+
 /// The tuned optimiser where none was asked for, and the tuned temperature where one is wanted.
 Estimator resolve(Config& config, const Estimator& estimator) {
   parse_latent(config.text("latent"));  // refuses what cannot be run
   const Tuned choice = tuned(estimator.method, config.text("latent"));
   if (!config.has_been_set("optimiser.name")) config.set("optimiser.name=" + choice.optimiser);
   if (!config.has_been_set("optimiser.lr")) config.set("optimiser.lr=" + choice.lr);
-  if (!config.boolean("tuned_tau")) return estimator;
+  const bool wanted = config.boolean("tuned_tau");
   config.set("tuned_tau=false");  // the configuration of the run says the temperature itself
-  Estimator at_tau = estimator;
-  const auto& keys = about(estimator.method).parameters;
-  const bool has_tau_b = std::find(keys.begin(), keys.end(), "tau_b") != keys.end();
-  (has_tau_b ? at_tau.tau_b : at_tau.tau_f) = choice.tau;
-  return at_tau;
+  return wanted && choice.tau ? at_tau(estimator, *choice.tau) : estimator;
 }
 
 StartedRun start(const RunPlan& plan) {

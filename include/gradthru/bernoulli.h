@@ -34,6 +34,7 @@ GRADTHRU_API at::Tensor sample_binary(const at::Tensor& logits, const Estimator&
                                       const BinaryOptions& options = {});
 
 /// How many offsets of the random stream one call of `sample_binary` with these options uses.
-GRADTHRU_API uint64_t offsets_used(const Estimator& estimator, const BinaryOptions& options);
+GRADTHRU_API uint64_t binary_offsets_used(const Estimator& estimator,
+                                          const BinaryOptions& options = {});
 
 }  // namespace gradthru

@@ -124,6 +124,7 @@ struct Traits {
   bool needs_gradient = true;  ///< uses the gradient of f
   bool needs_gumbels = false;  ///< draws the index by Gumbel-argmax, K Gumbels a row
   bool discrete_only = true;   ///< random only through the discrete sample
+  double sampling_tau = 1;     ///< the index is drawn from softmax(logits / sampling_tau)
   bool relaxed = false;        ///< the forward value is soft: exact for the relaxed objective
   int64_t evaluations = 1;     ///< of f, for one gradient
   uint64_t offsets = 1;        ///< offsets of the random stream used by one sample

@@ -11,13 +11,13 @@ at::Tensor sample_binary(const at::Tensor& logits, const Estimator& estimator,
                                c10::SymInt, bool, std::optional<c10::SymInt>);
   static const auto op = find_op<Signature>("gradthru::sample_binary");
   const SamplingCall call(estimator, options.key, options.generator,
-                          offsets_used(estimator, options));
+                          binary_offsets_used(estimator, options));
   return op.call(logits, options.given, name(estimator.method), call.numbers, call.seed,
                  call.offset, call.row0, options.coding == Coding::plus_minus_one,
                  call.count(options.samples));
 }
 
-uint64_t offsets_used(const Estimator& estimator, const BinaryOptions& options) {
+uint64_t binary_offsets_used(const Estimator& estimator, const BinaryOptions& options) {
   return offsets_of_call(estimator, options.given.has_value(), options.samples);
 }
 

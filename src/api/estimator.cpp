@@ -130,6 +130,8 @@ Traits traits(const Estimator& e) {
   const std::string_view draw = entry_of(e.method).draw;
   result.needs_gumbels = draw == "gumbel";
   result.discrete_only = draw == "uniform";
+  const bool inert = entry_of(e.method).accepts("noise") && e.noise == Noise::scaled_sum;
+  result.sampling_tau = inert ? 1 : e.tau_f.start;
   result.relaxed = !e.hard;
   return result;
 }

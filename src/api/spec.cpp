@@ -149,15 +149,9 @@ class Reader {
 
 void assign(Parameters& p, std::string_view key, std::string_view text, const Reader& read) {
   if (key == "tau") p.tau = read.temperature(text);
-  if (key == "tau_f") p.tau_f = read.temperature(text);
-  if (key == "tau_b") p.tau_b = read.temperature(text);
-  if (key == "noise") p.noise = read.noise(text);
-  if (key == "gap") p.gap = read.gap(text);
-  if (key == "samples") p.samples = read.integer(text);
-  if (key == "alpha") p.alpha = read.number(text);
-  if (key == "consistent") p.consistent = read.boolean(text);
-  if (key == "detach") p.detach = read.boolean(text);
-  if (key == "hard") p.hard = read.boolean(text);
+#define GRADTHRU_PARAMETER(field, kind) \
+  if (key == #field) p.field = read.kind(text);
+#include "gradthru/estimators.def"
 }
 
 std::string value_text(const Temperature& tau) {

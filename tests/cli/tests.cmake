@@ -1,1 +1,7 @@
 gradthru_cli_test(test_data)
+gradthru_cli_test(test_help)
+gradthru_cli_test(test_run)
+gradthru_cli_test(test_resume)
+gradthru_cli_test(test_mistakes)
+gradthru_cli_test(test_smoke)
+gradthru_cli_test(test_layers)

@@ -225,6 +225,14 @@ TEST(Pair, BinaryIsTheRuleAtTwoCategories) {
   }
 }
 
+TEST(Pair, AlsoWhereTheTwoLogitsTie) {
+  const at::Tensor a = support::tensor_of({0, 0, -0.0, -0.0});
+  const at::Tensor bits = support::tensor_of({0, 1, 0, 1}), g = support::tensor_of({1, 2, 3, 4});
+  for (const Estimator& e : support::discrete_only_sweep())
+    support::expect_near(support::run_binary(a, e, {.given = bits, .key = kKey}, g).grad,
+                         pair_gradient(a, bits, g, e, kKey), 4e-12, to_string(e));
+}
+
 std::vector<Estimator> noisy_sweep() {
   std::vector<Estimator> noisy = support::sweep();
   std::erase_if(noisy, [](const Estimator& e) {
@@ -304,10 +312,10 @@ TEST(Law, TailsKeepTheirDepth) {
 
 TEST(Options, OffsetsUsed) {
   const at::Tensor given = at::ones({1});
-  EXPECT_EQ(gradthru::offsets_used(gradthru::st(), BinaryOptions{}), 1u);
-  EXPECT_EQ(gradthru::offsets_used(gradthru::st(), BinaryOptions{.samples = 5}), 5u);
-  EXPECT_EQ(gradthru::offsets_used(gradthru::gumbel_softmax(), BinaryOptions{.given = given}), 2u);
-  EXPECT_EQ(gradthru::offsets_used(gradthru::gumbel_rao(3), BinaryOptions{.samples = 2}), 8u);
+  EXPECT_EQ(gradthru::binary_offsets_used(gradthru::st(), BinaryOptions{}), 1u);
+  EXPECT_EQ(gradthru::binary_offsets_used(gradthru::st(), BinaryOptions{.samples = 5}), 5u);
+  EXPECT_EQ(gradthru::binary_offsets_used(gradthru::gumbel_softmax(), BinaryOptions{.given = given}), 2u);
+  EXPECT_EQ(gradthru::binary_offsets_used(gradthru::gumbel_rao(3), BinaryOptions{.samples = 2}), 8u);
 }
 
 TEST(Options, ColdForwardIsTheSign) {

@@ -161,6 +161,26 @@ TEST(Gst, GapByProbabilityIsTheMeanLeadOfTheWinner) {
         << x;
 }
 
+TEST(Gst, GapByProbabilityKeepsItsDigitsForALikelySample) {
+  // Two categories: the mean lead of the winner exceeds the lead of its logit by little when it is
+  // likely, and which of the two is larger decides what the attached gradient is.
+  const at::Tensor leads = at::linspace(1, 11, 2001, at::kFloat);
+  const at::Tensor logits = at::stack({leads, at::zeros_like(leads)}, 1);
+  const at::Tensor g = at::stack({at::ones_like(leads), at::zeros_like(leads)}, 1);
+  const Estimator e = gradthru::gst({.gap = gradthru::kGapP, .detach = false});
+  const at::Tensor index = at::zeros({2001}, at::kLong);
+  std::vector<Row> expected;
+  for (const Row& row : support::rows_of(logits))
+    expected.push_back(support::reference_grad(row, 0, {1, 0}, e, kKey, 0));
+  support::expect_near(support::run(logits, e, {.index = index}, g).grad,
+                       support::matrix_from(expected),
+                       support::gradient_tolerance(at::kFloat, 1, e, 1), "categorical");
+  support::expect_near(
+      support::run_binary(leads, e, {.given = at::ones_like(leads)}, at::ones_like(leads)).grad,
+      support::matrix_from(expected).select(1, 0), support::gradient_tolerance(at::kFloat, 1, e, 1),
+      "binary");
+}
+
 TEST(Conditional, MixedOverTheIndexTheNoiseIsIndependentGumbel) {
   const Row logits = {.5, -1, 0, 1.5};
   std::vector<std::vector<double>> noise(4);

@@ -47,7 +47,7 @@ TEST(Law, ChiSquareAgainstTheSampledDistribution) {
 TEST(Law, TheTestSeesAWrongTemperature) {
   support::Random random(2);
   const at::Tensor logits = random.normal({10}, 1);
-  const Estimator e = gradthru::st({.tau_f = 1.1});
+  const Estimator e = gradthru::st({.tau_f = 1.25});
   const auto indices = support::draw_indices(logits, e, kKey, 20000);
   EXPECT_LT(support::chi_square_p(support::count_indices(indices, 10),
                                   reference::softmax(support::row_of(logits))),

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "gradthru/categorical.h"
-#include "reference/estimators.h"
+#include "reference_functions.h"
 #include "support/estimators.h"
 #include "support/gradient.h"
 #include "support/rows.h"

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <functional>
+#include <ostream>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -11,13 +12,21 @@
 
 #include "gradthru/estimator.h"
 #include "gradthru/key.h"
-#include "reference/estimators.h"
 #include "reference/sampler.h"
+#include "reference_functions.h"
 #include "support/rows.h"
 
 // The registry as the tests see it: which specs to sweep, and the reference of each method. Both
 // are expanded from the registry, so an estimator that joins it without a reference does not
 // compile.
+namespace gradthru {
+
+inline void PrintTo(const Estimator& e, std::ostream* out) {
+  *out << to_string(e);
+}
+
+}  // namespace gradthru
+
 namespace support {
 
 using gradthru::Estimator;

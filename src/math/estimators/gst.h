@@ -35,20 +35,29 @@ struct gst {
     const auto inv_tau = inverse<Tile>(p.tau_b);
     const auto lead = e.sign() * e.logit;
     auto gap = t.set(p.gap);
-    if (p.gap_from_probability()) gap = gap_of(t, sigmoid(t, lead * inverse<Tile>(p.tau_f)));
+    if (p.gap_from_probability()) {
+      const auto scaled = lead * inverse<Tile>(p.tau_f);
+      gap = gap_of(t, sigmoid(t, scaled), sigmoid(t, -scaled));
+    }
     const auto below = t.set(p.tau_f) * gap;
     const auto grad = sigmoid_slope(t, t.max(lead, below) * inv_tau) * e.grad * inv_tau;
     if (p.detach != 0) return grad;
-    return t.select(t.less(lead, below), t.set(0), grad);
+    // Where the sample did not lead by the gap, both shares meet at the argmax and cancel; on a tie
+    // that is the category of b = 1.
+    const auto tie = t.both(t.equal(e.logit, t.set(0)), t.equal(e.on, t.set(0)));
+    return t.select(t.either(tie, t.less(lead, below)), t.set(0), grad);
   }
 
  private:
-  /// -log1p(-p)/p: the expected lead of the winner over the runner-up, given that a category of
-  /// probability p won; 1 at p = 0.
+  /// -log(1 - p)/p: the expected lead of the winner over the runner-up, given that a category of
+  /// probability p won; 1 at p = 0. `rest` is 1 - p, computed without cancellation.
   template <class Tile>
-  GRADTHRU_HD static typename Tile::V gap_of(const Tile& t, typename Tile::V prob) {
+  GRADTHRU_HD static typename Tile::V gap_of(const Tile& t, typename Tile::V prob,
+                                             typename Tile::V rest) {
     const auto p = t.min(prob, t.set(1 - 1e-5));
-    return t.select(t.less(t.set(0), p), -t.log1p(-p) / p, t.set(1) + p);
+    const auto log_rest =
+        t.select(t.less(p, t.set(0.5)), t.log1p(-p), t.log(t.max(rest, t.set(1e-5))));
+    return t.select(t.less(t.set(0), p), -log_rest / p, t.set(1) + p);
   }
 
   /// tau_f times the gap of this row.
@@ -56,8 +65,16 @@ struct gst {
   GRADTHRU_HD static typename Tile::V row_gap(const Tile& t, const Row<Tile>& row,
                                               typename Tile::V maximum, const Params& p) {
     if (!p.gap_from_probability()) return t.set(p.tau_f) * t.set(p.gap);
-    const auto total = exponentials(t, row.logits, maximum, inverse<Tile>(p.tau_f), row.out, row.K);
-    return t.set(p.tau_f) * gap_of(t, t.at(row.out, row.index, row.K) / total);
+    exponentials(t, row.logits, maximum, inverse<Tile>(p.tau_f), row.out, row.K);
+    auto others = t.set(0);
+    for (int64_t k = 0; k < row.K; k += Tile::width) {
+      const auto drawn = t.equal(t.columns(k), row.index);
+      others = others + t.select(drawn, t.set(0), t.load(row.out, k, row.K, 0));
+    }
+    others = t.sum(others);
+    const auto weight = t.at(row.out, row.index, row.K);
+    const auto inv_total = t.set(1) / (others + weight);
+    return t.set(p.tau_f) * gap_of(t, weight * inv_total, others * inv_total);
   }
 
   /// detach = false: the sample and every category that was lowered take their value from the

@@ -19,8 +19,8 @@ struct identity {
   }
 
   template <class Tile>
-  GRADTHRU_HD static typename Tile::V binary(const Tile&, const Element<Tile>& e, const Params&) {
-    return e.grad;
+  GRADTHRU_HD static typename Tile::V binary(const Tile& t, const Element<Tile>& e, const Params&) {
+    return t.select(t.equal(e.logit, e.logit), e.grad, e.logit);
   }
 };
 

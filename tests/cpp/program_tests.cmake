@@ -1,0 +1,5 @@
+gradthru_test(data_test SOURCES cpp/data_test.cpp LIBRARIES gradthru_data ZLIB::ZLIB)
+gradthru_test(train_test
+  SOURCES cpp/train_checkpoint_test.cpp cpp/train_config_test.cpp cpp/train_files_test.cpp
+          cpp/train_optimiser_test.cpp cpp/train_streams_test.cpp cpp/train_terminal_test.cpp
+  LIBRARIES gradthru_train nlohmann_json::nlohmann_json)
