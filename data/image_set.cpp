@@ -67,8 +67,7 @@ ImageSet load_idx_set(const DataSet& set, const LoadOptions& options) {
   // How many there are is the files' word, held to by the checksum where it is verified.
   images.train_labels = load_idx_labels(path(FileRole::kTrainLabels));
   images.test_labels = load_idx_labels(path(FileRole::kTestLabels));
-  images.train_images =
-      load_idx_images(path(FileRole::kTrainImages), images.train_labels.size(0));
+  images.train_images = load_idx_images(path(FileRole::kTrainImages), images.train_labels.size(0));
   images.test_images = load_idx_images(path(FileRole::kTestImages), images.test_labels.size(0));
   return images;
 }

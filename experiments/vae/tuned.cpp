@@ -66,6 +66,11 @@ const std::vector<std::string>& tuned_cells() {
 }
 
 Tuned tuned(Method method, std::string_view latent) {
+  if (method == Method::zgr) {  // reinmax at tau = 1: the temperature is to be the only difference
+    Tuned choice = tuned(Method::reinmax, latent);
+    choice.tau = 1;
+    return choice;
+  }
   const auto& cells = tuned_cells();
   const auto cell = std::find(cells.begin(), cells.end(), latent) - cells.begin();
   for (const Line& line : kLines) {

@@ -55,8 +55,14 @@ Tensor sample_binary_cpu(const Tensor& logits, const std::optional<Tensor>& give
                          std::string_view method, at::ArrayRef<double> numbers, int64_t seed,
                          int64_t offset, int64_t row0, bool plus_minus_one,
                          std::optional<int64_t> samples) {
+  TORCH_CHECK_VALUE(numbers.size() == Params::count, "sample_binary: params of the wrong length");
   const Params p = Params::from(numbers.data());
   const auto facts = math::facts_of(method, p, given.has_value());
+  TORCH_CHECK_VALUE(!facts.name.empty(), "sample_binary: unknown method '", method, "'");
+  // The operator checks its arguments in words; inference mode reaches this kernel without it.
+  TORCH_CHECK_VALUE(!given || given->numel() == logits.numel() ||
+                        given->numel() == logits.numel() * samples.value_or(1),
+                    "sample_binary: given of the wrong size");
   const Values values(plus_minus_one);
   const Tensor dense = logits.contiguous();
   std::vector<int64_t> shape = logits.sizes().vec();
@@ -89,18 +95,22 @@ Tensor sample_binary_cpu(const Tensor& logits, const std::optional<Tensor>& give
   return result;
 }
 
-template <class Method>
+template <class Entry>
 struct BinaryBackward {
   static Tensor call(const Tensor& grad, const Tensor& logits, const Tensor& sample,
                      at::ArrayRef<double> numbers, int64_t seed, int64_t offset, int64_t row0,
                      bool plus_minus_one, bool given) {
+    TORCH_CHECK_VALUE(numbers.size() == Params::count, Entry::kName,
+                      ": params of the wrong length");
     const Params p = Params::from(numbers.data());
-    const auto facts = math::facts_of(Method::kName, p, given);
+    const auto facts = math::facts_of(Entry::kName, p, given);
     const Values values(plus_minus_one);
     const Tensor dense = logits.contiguous(), g = grad.contiguous(), b = sample.contiguous();
     Tensor result = at::empty(dense.sizes(), dense.options());
     const int64_t N = dense.numel();
     const int64_t samples = grad.dim() > logits.dim() ? grad.size(0) : 1;
+    TORCH_CHECK_VALUE(grad.numel() == samples * N && sample.numel() == samples * N, Entry::kName,
+                      "_binary_backward: grad and sample must have the same sizes");
     AT_DISPATCH_FLOATING_TYPES(dense.scalar_type(), "gradthru::binary_backward", [&] {
       const scalar_t* in = dense.const_data_ptr<scalar_t>();
       const scalar_t* grads = g.const_data_ptr<scalar_t>();
@@ -116,7 +126,7 @@ struct BinaryBackward {
             const Cell<scalar_t> cell(seed, offset + s * facts.offsets, row0 + n);
             const int64_t i = s * N + n;
             const auto on = scalar_t(drawn[i] > values.threshold());
-            sum += Method::Rule::binary(
+            sum += Entry::Rule::binary(
                 t, math::Element<Tile>{in[n], on, span * grads[i], given, cell.stream, cell.column},
                 p);
           }
@@ -128,17 +138,10 @@ struct BinaryBackward {
   }
 };
 
-#define GRADTHRU_ESTIMATOR(name, ...)                \
-  struct name##_binary {                             \
-    using Rule = math::name;                         \
-    static constexpr std::string_view kName = #name; \
-  };
-#include "gradthru/estimators.def"
-
 TORCH_LIBRARY_IMPL(gradthru, CPU, m) {
   m.impl("sample_binary", &sample_binary_cpu);
 #define GRADTHRU_ESTIMATOR(name, ...) \
-  m.impl(#name "_binary_backward", &BinaryBackward<name##_binary>::call);
+  m.impl(#name "_binary_backward", &BinaryBackward<math::name##_entry>::call);
 #include "gradthru/estimators.def"
 }
 

@@ -158,11 +158,17 @@ std::tuple<Tensor, Tensor> sample_cpu(const Tensor& logits, const std::optional<
                                       std::string_view method, at::ArrayRef<double> numbers,
                                       int64_t seed, int64_t offset, int64_t row0, int64_t dim,
                                       std::optional<int64_t> samples) {
+  TORCH_CHECK_VALUE(numbers.size() == Params::count, "sample: params of the wrong length");
   const Params params = Params::from(numbers.data());
   const auto facts = math::facts_of(method, params, given.has_value());
+  TORCH_CHECK_VALUE(!facts.name.empty(), "sample: unknown method '", method, "'");
   const Tensor dense = logits.contiguous();
   const int64_t axis = dim < 0 ? dim + logits.dim() : dim;
   const Rows rows(dense, axis);
+  // The operator checks its arguments in words; inference mode reaches this kernel without it.
+  TORCH_CHECK_VALUE(
+      !given || given->numel() == rows.N || given->numel() == rows.N * samples.value_or(1),
+      "sample: index of the wrong size");
   std::vector<int64_t> value_shape, index_shape;
   if (samples) value_shape.push_back(*samples);
   index_shape = value_shape;
@@ -233,40 +239,38 @@ void backward_rows(const Tensor& grad, const Tensor& logits, const Tensor& index
   });
 }
 
-template <class Method>
+template <class Entry>
 struct Backward {
   static Tensor call(const Tensor& grad, const Tensor& logits, const Tensor& index,
                      at::ArrayRef<double> numbers, int64_t seed, int64_t offset, int64_t row0,
                      int64_t dim, bool given) {
+    TORCH_CHECK_VALUE(numbers.size() == Params::count, Entry::kName,
+                      ": params of the wrong length");
     const Params params = Params::from(numbers.data());
-    const auto facts = math::facts_of(Method::kName, params, given);
+    const auto facts = math::facts_of(Entry::kName, params, given);
     const Tensor dense = logits.contiguous();
     const int64_t axis = dim < 0 ? dim + logits.dim() : dim;
     const Rows rows(dense, axis);
     const int64_t samples = grad.dim() > logits.dim() ? grad.size(0) : 1;
+    TORCH_CHECK_VALUE(grad.numel() == samples * dense.numel() &&
+                          (index.numel() == rows.N || index.numel() == samples * rows.N),
+                      Entry::kName, "_backward: grad and index must have the sizes of the sample");
     Tensor result = at::empty(dense.sizes(), dense.options());
     const Stream stream{static_cast<uint64_t>(seed), static_cast<uint64_t>(offset),
                         static_cast<uint64_t>(row0)};
     AT_DISPATCH_FLOATING_TYPES(dense.scalar_type(), "gradthru::backward", [&] {
-      backward_rows<typename Method::Rule, scalar_t>(grad.contiguous(), dense, index.contiguous(),
-                                                     rows, samples, facts, given, params, stream,
-                                                     result);
+      backward_rows<typename Entry::Rule, scalar_t>(grad.contiguous(), dense, index.contiguous(),
+                                                    rows, samples, facts, given, params, stream,
+                                                    result);
     });
     return result;
   }
 };
 
-// The registry's name beside each rule.
-#define GRADTHRU_ESTIMATOR(name, ...)                \
-  struct name##_method {                             \
-    using Rule = math::name;                         \
-    static constexpr std::string_view kName = #name; \
-  };
-#include "gradthru/estimators.def"
-
 TORCH_LIBRARY_IMPL(gradthru, CPU, m) {
   m.impl("sample", &sample_cpu);
-#define GRADTHRU_ESTIMATOR(name, ...) m.impl(#name "_backward", &Backward<name##_method>::call);
+#define GRADTHRU_ESTIMATOR(name, ...) \
+  m.impl(#name "_backward", &Backward<math::name##_entry>::call);
 #include "gradthru/estimators.def"
 }
 

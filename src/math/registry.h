@@ -12,6 +12,14 @@ namespace gradthru::math {
 /// it.
 enum class Draw { uniform, gumbel, conditional };
 
+// Every rule with its name in the registry, as a type that the drivers are instantiated with.
+#define GRADTHRU_ESTIMATOR(name, ...)                \
+  struct name##_entry {                              \
+    using Rule = name;                               \
+    static constexpr std::string_view kName = #name; \
+  };
+#include "gradthru/estimators.def"
+
 /// What the drivers must know of a method, from the registry.
 struct MethodFacts {
   std::string_view name;
@@ -19,18 +27,18 @@ struct MethodFacts {
   uint64_t offsets;  // used by one sample
 };
 
-/// Facts of the method called `name` with parameters e; a null name if there is none.
+/// A given sample makes the Gumbels of a Gumbel-argmax method conditional: one more offset.
+inline MethodFacts facts(std::string_view name, Draw draw, uint64_t offsets, bool given) {
+  return {name, draw, offsets + (given && draw == Draw::gumbel ? 1 : 0)};
+}
+
+/// Facts of the method called `name` with parameters e; an empty name if there is none.
 inline MethodFacts facts_of(std::string_view name, const Params& e, bool given) {
 #define GRADTHRU_ESTIMATOR(method, draw, parameters, positional, exact, offsets, ...) \
-  if (name == #method) {                                                              \
-    const bool extra = given && Draw::draw == Draw::gumbel;                           \
-    return {                                                                          \
-      #method, Draw::draw, static_cast<uint64_t>(offsets) + (extra ? 1 : 0)           \
-    };                                                                                \
-  }
+  if (name == #method) return facts(#method, Draw::draw, offsets, given);
 #include "gradthru/estimators.def"
   static_cast<void>(e);
-  return {};
+  return facts({}, Draw::uniform, 0, given);
 }
 
 }  // namespace gradthru::math

@@ -4,22 +4,18 @@
 #include <ATen/ops/empty.h>
 #include <torch/library.h>
 
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "gradthru/estimator.h"
-#include "ops/autograd.h"
-#include "ops/method_ops.h"
+#include "ops/estimator_node.h"
 
 namespace gradthru::ops {
 namespace {
 
 using at::Tensor;
 using c10::SymInt;
-using torch::autograd::SavedVariable;
-using torch::autograd::variable_list;
 using Numbers = at::ArrayRef<double>;
 
 using SampleSignature = Tensor(const Tensor&, const std::optional<Tensor>&, std::string_view,
@@ -87,28 +83,23 @@ Tensor backward_meta(const Tensor&, const Tensor& logits, const Tensor&, Numbers
   return at::empty_symint(logits.sym_sizes(), logits.options());
 }
 
-struct BinaryBackward : public torch::autograd::Node {
-  size_t method = 0;
-  std::vector<double> params;
-  SymInt seed, offset, row0;
-  bool plus_minus_one = false;
-  bool given = false;
-  SavedVariable logits, sample;
+class BinaryBackward : public EstimatorNode {
+ public:
+  BinaryBackward(EstimatorCall call, const Tensor& logits, bool plus_minus_one)
+      : EstimatorNode(std::move(call), logits), plus_minus_one_(plus_minus_one) {}
 
-  std::string name() const override { return backward_name(method, kBackward); }
+  std::string name() const override { return backward_name(method(), kBackward); }
 
-  variable_list apply(variable_list&& grads) override {
-    std::lock_guard<std::mutex> lock(mutex_);
-    if (!grads[0].defined()) return {Tensor()};
-    return {backward_op(method).call(grads[0], logits.unpack(), sample.unpack(), params, seed,
-                                     offset, row0, plus_minus_one, given)};
+ protected:
+  Tensor backward(const EstimatorCall& call, const Tensor& grad, const Tensor& logits,
+                  const Tensor& sample) override {
+    return backward_op(call.method)
+        .call(grad, logits, sample, call.params, call.seed, call.offset, call.row0, plus_minus_one_,
+              call.given);
   }
 
-  void release_variables() override {
-    std::lock_guard<std::mutex> lock(mutex_);
-    logits.reset_data();
-    sample.reset_data();
-  }
+ private:
+  bool plus_minus_one_;
 };
 
 Tensor sample_autograd(const Tensor& logits, const std::optional<Tensor>& given,
@@ -123,20 +114,12 @@ Tensor sample_autograd(const Tensor& logits, const std::optional<Tensor>& given,
                             samples);
   }();
   if (at::GradMode::is_enabled() && logits.requires_grad()) {
-    auto node = make_node<BinaryBackward>();
-    auto* fields = static_cast<BinaryBackward*>(node.get());
-    fields->method = position;
-    fields->params = params.vec();
-    fields->seed = std::move(seed);
-    fields->offset = std::move(offset);
-    fields->row0 = std::move(row0);
-    fields->plus_minus_one = plus_minus_one;
-    fields->given = given.has_value();
-    fields->set_next_edges(torch::autograd::collect_next_edges(logits));
-    fields->logits = SavedVariable(logits, /*is_output=*/false);
+    auto node = make_node<BinaryBackward>(
+        EstimatorCall{position, params.vec(), seed, offset, row0, given.has_value()}, logits,
+        plus_minus_one);
     set_history(output, node);
     // A detached alias: no reference back to the node, but the same version counter.
-    fields->sample = SavedVariable(output.detach(), /*is_output=*/false);
+    static_cast<BinaryBackward&>(*node).save_sample(output.detach());
   }
   return output;
 }

@@ -4,24 +4,19 @@
 #include <ATen/ops/empty.h>
 #include <torch/library.h>
 
-#include <array>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <tuple>
 #include <vector>
 
 #include "gradthru/estimator.h"
-#include "ops/autograd.h"
-#include "ops/method_ops.h"
+#include "ops/estimator_node.h"
 
 namespace gradthru::ops {
 namespace {
 
 using at::Tensor;
 using c10::SymInt;
-using torch::autograd::SavedVariable;
-using torch::autograd::variable_list;
 using Numbers = at::ArrayRef<double>;
 
 using SampleSignature = std::tuple<Tensor, Tensor>(const Tensor&, const std::optional<Tensor>&,
@@ -124,29 +119,23 @@ Tensor backward_meta(const Tensor&, const Tensor& logits, const Tensor&, Numbers
   return at::empty_symint(logits.sym_sizes(), logits.options());
 }
 
-/// What a backward needs: the logits, the index, and the names of the random numbers.
-struct SampleBackward : public torch::autograd::Node {
-  size_t method = 0;
-  std::vector<double> params;
-  SymInt seed, offset, row0;
-  int64_t dim = -1;
-  bool given = false;
-  SavedVariable logits, index;
+class SampleBackward : public EstimatorNode {
+ public:
+  SampleBackward(EstimatorCall call, const Tensor& logits, int64_t dim)
+      : EstimatorNode(std::move(call), logits), dim_(dim) {}
 
-  std::string name() const override { return backward_name(method, kBackward); }
+  std::string name() const override { return backward_name(method(), kBackward); }
 
-  variable_list apply(variable_list&& grads) override {
-    std::lock_guard<std::mutex> lock(mutex_);
-    if (!grads[0].defined()) return {Tensor()};
-    return {backward_op(method).call(grads[0], logits.unpack(), index.unpack(), params, seed,
-                                     offset, row0, dim, given)};
+ protected:
+  Tensor backward(const EstimatorCall& call, const Tensor& grad, const Tensor& logits,
+                  const Tensor& index) override {
+    return backward_op(call.method)
+        .call(grad, logits, index, call.params, call.seed, call.offset, call.row0, dim_,
+              call.given);
   }
 
-  void release_variables() override {
-    std::lock_guard<std::mutex> lock(mutex_);
-    logits.reset_data();
-    index.reset_data();
-  }
+ private:
+  int64_t dim_;
 };
 
 std::tuple<Tensor, Tensor> sample_autograd(const Tensor& logits, const std::optional<Tensor>& given,
@@ -161,18 +150,9 @@ std::tuple<Tensor, Tensor> sample_autograd(const Tensor& logits, const std::opti
     return sample_op().call(logits, given, method, params, seed, offset, row0, dim, samples);
   }();
   if (at::GradMode::is_enabled() && logits.requires_grad()) {
-    auto node = make_node<SampleBackward>();
-    auto* fields = static_cast<SampleBackward*>(node.get());
-    fields->method = position;
-    fields->params = params.vec();
-    fields->seed = std::move(seed);
-    fields->offset = std::move(offset);
-    fields->row0 = std::move(row0);
-    fields->dim = dim;
-    fields->given = given.has_value();
-    fields->set_next_edges(torch::autograd::collect_next_edges(logits));
-    fields->logits = SavedVariable(logits, /*is_output=*/false);
-    fields->index = SavedVariable(given ? *given : std::get<1>(outputs), /*is_output=*/false);
+    auto node = make_node<SampleBackward>(
+        EstimatorCall{position, params.vec(), seed, offset, row0, given.has_value()}, logits, dim);
+    static_cast<SampleBackward&>(*node).save_sample(given ? *given : std::get<1>(outputs));
     set_history(std::get<0>(outputs), node);
   }
   return outputs;

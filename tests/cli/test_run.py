@@ -321,7 +321,7 @@ def test_tuned_settings_follow_the_method_and_the_cell(gradthru, data):
         "st(1.5)": ("adam", 5e-4),
         "gumbel_rao(5,tau=2)": ("adam", 7e-4),
         "gumbel_softmax(0.7,hard=false)": ("radam", 7e-4),
-        "zgr": ("adam", 5e-4),
+        "zgr": ("radam", 5e-4),  # the row of reinmax
     }
 
 

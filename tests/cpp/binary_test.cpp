@@ -314,8 +314,10 @@ TEST(Options, OffsetsUsed) {
   const at::Tensor given = at::ones({1});
   EXPECT_EQ(gradthru::binary_offsets_used(gradthru::st(), BinaryOptions{}), 1u);
   EXPECT_EQ(gradthru::binary_offsets_used(gradthru::st(), BinaryOptions{.samples = 5}), 5u);
-  EXPECT_EQ(gradthru::binary_offsets_used(gradthru::gumbel_softmax(), BinaryOptions{.given = given}), 2u);
-  EXPECT_EQ(gradthru::binary_offsets_used(gradthru::gumbel_rao(3), BinaryOptions{.samples = 2}), 8u);
+  EXPECT_EQ(
+      gradthru::binary_offsets_used(gradthru::gumbel_softmax(), BinaryOptions{.given = given}), 2u);
+  EXPECT_EQ(gradthru::binary_offsets_used(gradthru::gumbel_rao(3), BinaryOptions{.samples = 2}),
+            8u);
 }
 
 TEST(Options, ColdForwardIsTheSign) {

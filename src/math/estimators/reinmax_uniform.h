@@ -1,6 +1,6 @@
 #pragma once
 
-#include "math/softmax.h"
+#include "math/estimators/zgr.h"
 
 namespace gradthru::math {
 
@@ -41,8 +41,7 @@ struct reinmax_uniform {
   template <class Tile>
   GRADTHRU_HD static typename Tile::V binary(const Tile& t, const Element<Tile>& e,
                                              const Params& p) {
-    const auto inv_tau = inverse<Tile>(p.tau_f);
-    return t.set(0.5) * sigmoid(t, -(e.sign() * e.logit * inv_tau)) * e.grad * inv_tau;
+    return zgr::binary(t, e, p);
   }
 };
 
