@@ -1,12 +1,9 @@
 # Finds LibTorch inside the Python wheel by asking the interpreter, unless the user points elsewhere
 # with Torch_DIR. Only the libraries without Python are used.
+find_program(GRADTHRU_PYTHON NAMES python3 HINTS ${PROJECT_SOURCE_DIR}/.venv/bin NO_DEFAULT_PATH
+             DOC "Interpreter whose torch package is used, and that runs the tests of programs")
+find_program(GRADTHRU_PYTHON NAMES python3)
 if(NOT Torch_DIR)
-  find_program(GRADTHRU_PYTHON NAMES python3
-               HINTS ${PROJECT_SOURCE_DIR}/.venv/bin NO_DEFAULT_PATH
-               DOC "Interpreter whose torch package is used")
-  if(NOT GRADTHRU_PYTHON)
-    find_program(GRADTHRU_PYTHON NAMES python3 REQUIRED)
-  endif()
   execute_process(
     COMMAND ${GRADTHRU_PYTHON} -c "import torch; print(torch.utils.cmake_prefix_path)"
     OUTPUT_VARIABLE gradthru_torch_prefix OUTPUT_STRIP_TRAILING_WHITESPACE

@@ -267,7 +267,10 @@ def test_tells_that_runs_will_look_elsewhere(gradthru, server, tmp_path):
 
 
 def test_terminal_gets_one_line_that_is_redrawn(environment, server, tmp_path):
-    reader, terminal = pty.openpty()
+    try:
+        reader, terminal = pty.openpty()
+    except OSError as error:
+        pytest.skip(f"this machine has no terminals: {error}")
     with subprocess.Popen(
         [PROGRAM, "data", "fetch", "mnist", "--dir", str(tmp_path), "--stall", "1"],
         env=environment | mirrors(server, "stalled"),

@@ -220,3 +220,27 @@ def assert_refused(result, code, *fragments):
     assert result.stderr.count("\n") == 1 and result.stderr.endswith("\n"), result.stderr
     for fragment in fragments:
         assert fragment in result.stderr
+
+
+# --- mistakes ------------------------------------------------------------------------------------
+
+MISTAKE, FAILURE = 2, 1
+TRAIN_IMAGES = "mnist/train-images-idx3-ubyte.gz"
+TRAIN_LABELS = "mnist/train-labels-idx1-ubyte.gz"
+TEST_IMAGES = "mnist/t10k-images-idx3-ubyte.gz"
+
+
+def assert_nothing_left(folder):
+    assert list(folder.rglob("*")) == []
+
+
+@pytest.fixture
+def refused(gradthru, data):
+    """refused(arguments, fragments): exit 2, one line, and nothing was made."""
+
+    def run(arguments, *fragments, **keys):
+        result = gradthru(*tiny_vae(data, **keys), "--out", "out", *arguments)
+        assert_refused(result, MISTAKE, *fragments)
+        assert_nothing_left(gradthru.folder)
+
+    return run
