@@ -1,4 +1,5 @@
-gradthru_test(data_test SOURCES cpp/data_test.cpp LIBRARIES gradthru_data ZLIB::ZLIB)
+gradthru_test(data_test
+  SOURCES cpp/data_files_test.cpp cpp/data_sets_test.cpp LIBRARIES gradthru_data ZLIB::ZLIB)
 gradthru_test(train_test
   SOURCES cpp/train_checkpoint_test.cpp cpp/train_config_test.cpp cpp/train_files_test.cpp
           cpp/train_optimiser_test.cpp cpp/train_streams_test.cpp cpp/train_terminal_test.cpp
