@@ -5,7 +5,9 @@ target_compile_options(gradthru_compile_options INTERFACE
   -Wall -Wextra $<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-restrict>
   $<$<BOOL:${GRADTHRU_WARNINGS_AS_ERRORS}>:-Werror>)
 if(GRADTHRU_SANITIZE)
+  # With sanitisers GCC takes the empty part of a std::optional for uninitialised.
   target_compile_options(gradthru_compile_options INTERFACE
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>
     -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(gradthru_compile_options INTERFACE -fsanitize=address,undefined)
 endif()

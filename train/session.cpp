@@ -43,6 +43,8 @@ Summary::Values values_of(const std::vector<MetricLine>& lines) {
   return values;
 }
 
+constexpr double kTellSeconds = 3;
+
 /// The session's own state, which travels in the checkpoint beside the training's.
 class Session {
  public:
@@ -115,7 +117,10 @@ class Session {
     return true;
   }
 
+  /// A line for people: short epochs are not all told.
   void log_epoch(int64_t epoch) {
+    if (epoch < training_.epochs() && now() - told_ < kTellSeconds) return;
+    told_ = now();
     std::ostringstream text;
     text << options_.label << " epoch " << epoch << "/" << training_.epochs() << ":";
     text << std::fixed << std::setprecision(2);
@@ -204,6 +209,7 @@ class Session {
   double before_ = 0;  // wall time of earlier sessions of this run
   double started_ = 0;
   double saved_ = 0;
+  double told_ = 0;
   double best_selection_ = std::numeric_limits<double>::infinity();
 };
 
