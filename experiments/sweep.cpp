@@ -64,7 +64,7 @@ Config requested_config(const SweepRequest& request, const Experiment& experimen
   return config;
 }
 
-/// A name that needs no quoting in a shell: gst(1,tau=0.7) becomes gst-1-tau-0.7.
+/// A name that needs no quoting in a shell: gst(p,tau=0.7) becomes gst-p-tau-0.7.
 std::string folder_name(std::string text) {
   std::string result;
   for (const char c : text) {

@@ -102,7 +102,7 @@ int64_t accept_given(const T* logits, int64_t K, int64_t given) {
 /// What a drawn index of -1 stands for is found in the row again: an invalid one or an empty one.
 template <class T>
 int64_t accept_drawn(const T* logits, int64_t K, int64_t drawn) {
-  if (drawn >= 0) return drawn;
+  if (drawn >= 0) return drawn < K ? drawn : math::kInvalid;  // only a foreign index is beyond
   const T maximum = math::row_maximum(math::ScalarTile<T>{}, logits, K);
   return std::isnan(maximum) ? math::kInvalid : math::kEmpty;
 }

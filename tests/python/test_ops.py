@@ -35,6 +35,15 @@ def test_backward_passes_opcheck(method):
     opcheck(op, (logits(5, 4), logits(5, 4), index, NUMBERS, SEED, OFFSET, ROW0, -1, True))
 
 
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("method", METHODS)
+def test_backward_never_reads_beyond_the_row(method, given):
+    index = torch.tensor([2, 4, 10**15])
+    op = getattr(OPS, method + "_backward")
+    grad = op(logits(3, 4), logits(3, 4), index, NUMBERS, SEED, OFFSET, ROW0, -1, given)
+    assert grad[0].isfinite().all() and grad[1:].isnan().all()
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_binary_ops_pass_opcheck(method):
     argument = logits(6).requires_grad_()
