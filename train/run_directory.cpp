@@ -78,7 +78,8 @@ RunDirectory::~RunDirectory() {
 }
 
 std::optional<Status> RunDirectory::status() const {
-  return read_status(summary());
+  const auto finished = read_summary(summary());
+  return finished ? std::optional(finished->status) : std::nullopt;
 }
 
 void RunDirectory::log(std::string_view line) {

@@ -108,9 +108,4 @@ std::optional<Summary> read_summary(const std::filesystem::path& path) {
   }
 }
 
-std::optional<Status> read_status(const std::filesystem::path& path) {
-  const auto summary = read_summary(path);
-  return summary ? std::optional(summary->status) : std::nullopt;
-}
-
 }  // namespace gradthru::train

@@ -42,8 +42,4 @@ void write_summary(const std::filesystem::path& path, const Summary& summary);
 /// Errors: InvalidInput if it cannot be read as a summary.
 std::optional<Summary> read_summary(const std::filesystem::path& path);
 
-/// The status in a summary.json; none if there is no such file.
-/// Errors: InvalidInput if it cannot be read as a summary.
-std::optional<Status> read_status(const std::filesystem::path& path);
-
 }  // namespace gradthru::train

@@ -1,6 +1,7 @@
 #include "experiments/vae/tuned.h"
 
 #include <algorithm>
+#include <array>
 
 namespace gradthru::experiments {
 namespace {
@@ -14,9 +15,13 @@ struct Cell {
   double tau;
 };
 
+// `8x4` is 8 categories and 4 latent variables.
+constexpr std::array<std::string_view, 6> kCells = {"8x4",   "4x24", "8x16",
+                                                    "16x12", "64x8", "10x30"};
+
 struct Line {
   Method method;
-  Cell cells[6];
+  Cell cells[kCells.size()];
 };
 
 const Line kLines[] = {
@@ -60,21 +65,15 @@ const Line kLines[] = {
 
 }  // namespace
 
-const std::vector<std::string>& tuned_cells() {
-  static const std::vector<std::string> cells = {"8x4", "4x24", "8x16", "16x12", "64x8", "10x30"};
-  return cells;
-}
-
 Tuned tuned(Method method, std::string_view latent) {
   if (method == Method::zgr) {  // reinmax at tau = 1: the temperature is to be the only difference
     Tuned choice = tuned(Method::reinmax, latent);
     choice.tau = 1;
     return choice;
   }
-  const auto& cells = tuned_cells();
-  const auto cell = std::find(cells.begin(), cells.end(), latent) - cells.begin();
+  const size_t cell = std::find(kCells.begin(), kCells.end(), latent) - kCells.begin();
   for (const Line& line : kLines) {
-    if (line.method == method && cell < static_cast<std::ptrdiff_t>(cells.size())) {
+    if (line.method == method && cell < kCells.size()) {
       return {line.cells[cell].optimiser, line.cells[cell].lr, line.cells[cell].tau};
     }
   }

@@ -3,7 +3,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "gradthru/estimator.h"
 
@@ -17,8 +16,5 @@ struct Tuned {
   std::optional<double> tau{};
 };
 Tuned tuned(Method method, std::string_view latent);
-
-/// The cells of the table: `8x4` is 8 categories and 4 latent variables.
-const std::vector<std::string>& tuned_cells();
 
 }  // namespace gradthru::experiments

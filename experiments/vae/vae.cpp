@@ -214,11 +214,14 @@ class VaeTraining : public train::Training {
     return order_.narrow(0, start, std::min(batch_, order_.size(0) - start));
   }
 
+  std::string setting() const {
+    std::ostringstream text;
+    text << " with " << to_string(estimator_) << ", lr " << learning_rate_;
+    return text.str();
+  }
+
   void require_finite(double loss) const {
-    std::ostringstream setting_text;
-    setting_text << " with " << to_string(estimator_) << ", lr " << learning_rate_;
-    const std::string setting = setting_text.str();
-    if (!std::isfinite(loss)) throw train::Diverged("loss is not finite" + setting);
+    if (!std::isfinite(loss)) throw train::Diverged("loss is not finite" + setting());
     std::vector<at::Tensor> sums;
     for (const auto& [name, tensor] : model_.named_parameters())
       sums.push_back(tensor.grad().sum());
@@ -226,7 +229,7 @@ class VaeTraining : public train::Training {
     for (size_t i = 0; i < sums.size(); ++i) {
       if (!std::isfinite(sums[i].item<double>())) {
         throw train::Diverged("gradient of " + model_.named_parameters()[i].first +
-                              " is not finite" + setting);
+                              " is not finite" + setting());
       }
     }
   }

@@ -14,6 +14,7 @@
 #include <sstream>
 #include <system_error>
 
+#include "support/file_size_limit.h"
 #include "train/checkpoint.h"
 
 // Torch's reader loses its directory of the archive if it throws while opening a damaged one. Read
@@ -167,30 +168,12 @@ TEST_F(CheckpointTest, AChangedTensorIsRefused) {
   expect_refused(path_);
 }
 
-// Stands in for a full disc: writes beyond the limit fail.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-    ::getrlimit(RLIMIT_FSIZE, &before_);
-    const rlimit limit{bytes, before_.rlim_max};
-    ::setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~FileSizeLimit() {
-    ::setrlimit(RLIMIT_FSIZE, &before_);
-    std::signal(SIGXFSZ, handler_);
-  }
-
- private:
-  rlimit before_{};
-  void (*handler_)(int);
-};
-
 TEST_F(CheckpointTest, AFullDiscLeavesTheOldOne) {
   save(example(), path_);
   Checkpoint large = example();
   large.tensors["large"] = at::ones({100000});
   {
-    const FileSizeLimit limit(50000);
+    const support::FileSizeLimit limit(50000);
     try {
       save(large, path_);
       FAIL();

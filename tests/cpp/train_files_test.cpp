@@ -13,6 +13,7 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "support/file_size_limit.h"
 #include "train/atomic_file.h"
 #include "train/metrics.h"
 #include "train/run_directory.h"
@@ -56,24 +57,6 @@ std::string message_of(const std::function<void()>& action) {
   return "";
 }
 
-// Stands in for a full disc: writes beyond the limit fail.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-    ::getrlimit(RLIMIT_FSIZE, &before_);
-    const rlimit limit{bytes, before_.rlim_max};
-    ::setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~FileSizeLimit() {
-    ::setrlimit(RLIMIT_FSIZE, &before_);
-    std::signal(SIGXFSZ, handler_);
-  }
-
- private:
-  rlimit before_{};
-  void (*handler_)(int);
-};
-
 using AtomicFileTest = TrainFiles;
 
 TEST_F(AtomicFileTest, ReplacesWholeFilesOnly) {
@@ -82,7 +65,7 @@ TEST_F(AtomicFileTest, ReplacesWholeFilesOnly) {
   write_atomically(path, std::string("a\0b", 3));
   EXPECT_EQ(read(path), std::string("a\0b", 3));
   {
-    const FileSizeLimit limit(100);
+    const support::FileSizeLimit limit(100);
     EXPECT_THAT(
         message_of<std::system_error>([&] { write_atomically(path, std::string(500, 'x')); }),
         HasSubstr(path.string()));
@@ -234,7 +217,7 @@ TEST_F(MetricsTest, AFullDiscIsReportedAndLeavesEarlierLines) {
   MetricsWriter writer(path);
   writer.write(line_at(1));
   {
-    const FileSizeLimit limit(fs::file_size(path) + 20);
+    const support::FileSizeLimit limit(fs::file_size(path) + 20);
     EXPECT_THROW(writer.write(line_at(2)), std::system_error);
   }
   EXPECT_EQ(read(path), to_json(line_at(1)) + "\n");
