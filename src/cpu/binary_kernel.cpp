@@ -45,7 +45,7 @@ T draw_element(const math::ScalarTile<T>& t, const math::MethodFacts& facts, con
   if (std::isnan(logit)) return logit;
   const bool untempered = facts.draw != math::Draw::uniform && p.scaled_sum();
   if (p.tau_f == 0 && !untempered) return logit >= 0 ? T{1} : T{0};
-  const T scaled = untempered ? logit : logit * math::inverse<math::ScalarTile<T>>(p.tau_f);
+  const T scaled = untempered ? logit : logit * static_cast<T>(math::inverse<T>(p.tau_f));
   T log_v, log_1mv;
   t.logistic_pair(cell.stream, cell.column, &log_v, &log_1mv);
   return scaled + (log_v - log_1mv) > 0 ? T{1} : T{0};
@@ -86,7 +86,10 @@ Tensor sample_binary_cpu(const Tensor& logits, const std::optional<Tensor>& give
                             : draw_element(t, facts, p, in[n], cell);
         if (relaxed) {
           b = math::gumbel_softmax::binary_forward(
-              t, math::Element<Tile>{in[n], b, 0, replay != nullptr, cell.stream, cell.column}, p);
+              t,
+              math::Element<Tile>{in[n], b, 0, replay != nullptr, cell.stream, cell.column,
+                                  math::Temperatures<Tile>::of(p.tau_f, p.tau_b)},
+              p);
         }
         out[i] = static_cast<scalar_t>(values.off + values.span() * b);
       }
@@ -127,7 +130,9 @@ struct BinaryBackward {
             const int64_t i = s * N + n;
             const auto on = scalar_t(drawn[i] > values.threshold());
             sum += Entry::Rule::binary(
-                t, math::Element<Tile>{in[n], on, span * grads[i], given, cell.stream, cell.column},
+                t,
+                math::Element<Tile>{in[n], on, span * grads[i], given, cell.stream, cell.column,
+                                    math::Temperatures<Tile>::of(p.tau_f, p.tau_b)},
                 p);
           }
           out[n] = sum;

@@ -12,8 +12,8 @@
 #include <optional>
 #include <vector>
 
+#include "math/mixture.h"
 #include "math/registry.h"
-#include "math/sampler.h"
 
 namespace gradthru {
 namespace {
@@ -77,17 +77,18 @@ struct SampleRow {
   /// The drawn category, or kInvalid, kEmpty.
   int64_t draw(const Tile& t, const T* logits, const typename Tile::Stream& stream,
                T* scratch) const {
+    const bool untempered = facts.draw != math::Draw::uniform && params.scaled_sum();
+    const auto inv_tau = untempered ? T{1} : static_cast<T>(math::inverse<T>(params.tau_f));
+    math::Drawn<Tile> drawn;
     if (facts.draw == math::Draw::gumbel) {
-      const auto inv_tau = params.scaled_sum() ? T{1} : math::inverse<Tile>(params.tau_f);
-      return math::gumbel_argmax(t, logits, inv_tau, stream, scratch, K);
+      drawn = math::gumbel_argmax(t, logits, inv_tau, stream, scratch, K);
+    } else if (params.tau_f == 0) {
+      drawn = math::argmax(t, logits, K);
+    } else {
+      drawn = math::inverse_cdf(t, logits, inv_tau, stream, K);
     }
-    if (params.tau_f == 0) {
-      const T maximum = math::row_maximum(t, logits, K);
-      return math::checked(t, maximum, math::argmax(t, logits, maximum, K));
-    }
-    const bool untempered = facts.draw == math::Draw::conditional && params.scaled_sum();
-    const auto inv_tau = untempered ? T{1} : math::inverse<Tile>(params.tau_f);
-    return math::inverse_cdf(t, logits, inv_tau, stream, scratch, K);
+    if (std::isnan(drawn.maximum)) return math::kInvalid;
+    return std::isinf(drawn.maximum) ? math::kEmpty : drawn.index;
   }
 };
 
@@ -129,7 +130,7 @@ void sample_rows(const Tensor& logits, const std::optional<Tensor>& given, const
     const Tile t;
     const SampleRow<T> sampler{facts, params, rows.K};
     RowBuffer<T> in(rows), out(rows);
-    std::vector<T> scratch(rows.K);
+    std::vector<T> scratch(2 * rows.K);
     for (int64_t i = begin; i < end; ++i) {
       const int64_t s = i / rows.N, n = i % rows.N;
       const typename Tile::Stream cell{stream.seed, stream.offset + s * facts.offsets,
@@ -140,10 +141,11 @@ void sample_rows(const Tensor& logits, const std::optional<Tensor>& given, const
       T* base = value_base + s * rows.N * rows.K;
       T* target = out.write_to(base, n);
       if (relaxed && drawn >= 0) {
-        math::gumbel_softmax::forward(t,
-                                      math::Row<Tile>{row, nullptr, target, scratch.data(), rows.K,
-                                                      drawn, given_base != nullptr, cell},
-                                      params);
+        math::gumbel_softmax::forward(
+            t,
+            math::Row<Tile>{row, row, target, scratch.data(), rows.K, drawn, given_base != nullptr,
+                            cell, math::Temperatures<Tile>::of(params.tau_f, params.tau_b)},
+            params);
       } else {
         fill_value(target, rows.K, drawn);
       }
@@ -209,7 +211,8 @@ void backward_rows(const Tensor& grad, const Tensor& logits, const Tensor& index
   T* result_base = result.mutable_data_ptr<T>();
   at::parallel_for(0, rows.N, rows.grain(), [&](int64_t begin, int64_t end) {
     RowBuffer<T> logits_row(rows), grad_row(rows), out(rows);
-    std::vector<T> scratch(rows.K), one(samples == 1 ? 0 : rows.K);
+    std::vector<T> scratch(math::scratch_rows<Rule>(rows.K) * rows.K),
+        one(samples == 1 ? 0 : rows.K);
     const Tile t;
     for (int64_t n = begin; n < end; ++n) {
       T* sum = out.write_to(result_base, n);
@@ -228,7 +231,8 @@ void backward_rows(const Tensor& grad, const Tensor& logits, const Tensor& index
                                   category,
                                   given,
                                   {stream.seed, stream.offset + s * facts.offsets,
-                                   stream.row0 + static_cast<uint64_t>(n)}};
+                                   stream.row0 + static_cast<uint64_t>(n)},
+                                  math::Temperatures<Tile>::of(params.tau_f, params.tau_b)};
         backward_row<Rule>(t, row, params);
         if (samples != 1) {
           for (int64_t k = 0; k < rows.K; ++k) sum[k] += one[k];

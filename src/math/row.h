@@ -29,6 +29,26 @@ struct Params {
   GRADTHRU_HD bool gap_from_probability() const { return gap < 0; }
 };
 
+/// 1/tau in the precision Real, kept finite so that a vanishing tau gives 0 and not NaN.
+template <class Real>
+GRADTHRU_HD double inverse(double tau) {
+  constexpr double largest = std::numeric_limits<Real>::max();
+  return tau * largest < 1 ? largest : 1 / tau;
+}
+
+/// The temperatures of each row (or element) and their inverses.
+template <class Tile>
+struct Temperatures {
+  typename Tile::V tau_f, inv_tau_f, tau_b, inv_tau_b;
+
+  /// The same in every lane.
+  GRADTHRU_HD static Temperatures of(double tau_f, double tau_b) {
+    using Real = typename Tile::Real;
+    return {Tile::set(tau_f), Tile::set(inverse<Real>(tau_f)), Tile::set(tau_b),
+            Tile::set(inverse<Real>(tau_b))};
+  }
+};
+
 /// What a backward row function receives. All rows have K elements; `out` and `scratch` may be used
 /// freely until the gradient stands in `out`.
 template <class Tile>
@@ -36,32 +56,43 @@ struct Row {
   const typename Tile::Real* logits;
   const typename Tile::Real* grad;  ///< g at the one-hot sample
   typename Tile::Real* out;
-  typename Tile::Real* scratch;
+  typename Tile::Real* scratch;  ///< scratch_rows<Rule>(K) rows of Tile::row_size(K)
   int64_t K;
   typename Tile::I index;  ///< the sampled category, in [0, K)
   bool given;              ///< the index was given, not drawn
   typename Tile::Stream stream;
+  Temperatures<Tile> tau;
 };
 
 /// What a binary (sigmoid) gradient function receives: one element a lane.
-template <class Tile>
+template <class Tile, class Cursor = int64_t>
 struct Element {
   typename Tile::V logit;
   typename Tile::V on;    ///< 1 where the sample is 1, else 0
   typename Tile::V grad;  ///< df/db in {0,1} coding
   bool given;
   typename Tile::Stream stream;
-  int64_t column;  ///< of the stream
+  Cursor column;  ///< of the stream
+  Temperatures<Tile> tau;
 
   /// 2b - 1.
   GRADTHRU_HD typename Tile::V sign() const { return Tile::set(2) * on - Tile::set(1); }
 };
 
-/// 1/tau in the tile's precision, kept finite so that a vanishing tau gives 0 and not NaN.
-template <class Tile>
-GRADTHRU_HD typename Tile::V inverse(double tau) {
-  const double largest = std::numeric_limits<typename Tile::Real>::max();
-  return Tile::set(tau * largest < 1 ? largest : 1 / tau);
+/// Rows of scratch that a rule wants for K categories: two, unless it says otherwise.
+template <class Rule>
+constexpr int64_t scratch_rows(int64_t K) {
+  if constexpr (requires { Rule::scratch_rows(K); }) {
+    return Rule::scratch_rows(K);
+  } else {
+    return 2;
+  }
+}
+
+/// A rule whose arithmetic is sequential and in double: it runs on ScalarTile<double> only.
+template <class Rule>
+constexpr bool is_sequential() {
+  return requires { typename Rule::Sequential; };
 }
 
 }  // namespace gradthru::math

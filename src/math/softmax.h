@@ -9,16 +9,20 @@ namespace gradthru::math {
 template <class Tile>
 GRADTHRU_HD typename Tile::V row_maximum(const Tile& t, const typename Tile::Real* logits,
                                          int64_t K) {
-  const double infinity = std::numeric_limits<double>::infinity();
-  auto largest = t.set(-infinity);
-  auto poison = t.set(0);
-  for (int64_t k = 0; k < K; k += Tile::width) {
-    const auto logit = t.load(logits, k, K, -infinity);
-    largest = t.max(largest, logit);
-    poison = t.select(t.less(logit, t.set(infinity)), poison, t.set(1));
-  }
-  const auto invalid = t.less(t.set(0), t.maximum(poison));
-  return t.select(invalid, t.set(std::numeric_limits<double>::quiet_NaN()), t.maximum(largest));
+  const auto infinity = t.set(std::numeric_limits<double>::infinity());
+  const auto top = t.largest(K, [&](auto k) {
+    const auto logit = t.load(logits, k);
+    return t.select(t.less(logit, infinity), logit, infinity);
+  });
+  return t.select(t.less(top, infinity), top, t.set(std::numeric_limits<double>::quiet_NaN()));
+}
+
+/// exp((logit - maximum) * inv_tau) at cursor k.
+template <class Tile, class Cursor>
+GRADTHRU_HD typename Tile::V exponential_weight(const Tile& t, const typename Tile::Real* logits,
+                                                typename Tile::V maximum, typename Tile::V inv_tau,
+                                                Cursor k) {
+  return t.exp((t.load(logits, k) - maximum) * inv_tau);
 }
 
 /// weights_k = exp((logits_k - maximum) * inv_tau); returns their sum.
@@ -26,67 +30,71 @@ template <class Tile>
 GRADTHRU_HD typename Tile::V exponentials(const Tile& t, const typename Tile::Real* logits,
                                           typename Tile::V maximum, typename Tile::V inv_tau,
                                           typename Tile::Real* weights, int64_t K) {
-  const double minus_infinity = -std::numeric_limits<double>::infinity();
-  auto total = t.set(0);
-  for (int64_t k = 0; k < K; k += Tile::width) {
-    const auto weight = t.exp((t.load(logits, k, K, minus_infinity) - maximum) * inv_tau);
-    total = total + weight;
-    t.store(weights, k, K, weight);
-  }
-  return t.sum(total);
+  return t.sum(K, [&](auto k) {
+    const auto weight = exponential_weight(t, logits, maximum, inv_tau, k);
+    t.store(weights, k, weight);
+    return weight;
+  });
 }
 
-/// delta_k = g_k - g_index, exactly 0 at the index and where the weight (the probability) is 0, so
-/// that a gradient at a category that does not exist is never read.
-template <class Tile>
+/// delta_k = g_k - g_index, 0 at the index, and exactly 0 where the weight (the probability) is 0,
+/// so that a gradient at a category that does not exist is never read.
+template <class Tile, class Cursor>
 GRADTHRU_HD typename Tile::V delta(const Tile& t, const Row<Tile>& row,
                                    typename Tile::V grad_at_index, typename Tile::V weight,
-                                   int64_t k) {
-  const auto difference = t.load(row.grad, k, row.K, 0) - grad_at_index;
-  const auto absent = t.equal(weight, t.set(0));
-  return t.select(t.either(absent, t.equal(t.columns(k), row.index)), t.set(0), difference);
+                                   Cursor k) {
+  const auto difference = t.load(row.grad, k) - grad_at_index;
+  return t.select(t.equal(weight, t.set(0)), t.set(0), difference);
 }
 
-/// sum_k weights_k delta_k.
+/// Unnormalised probabilities of a row: what the Jacobian of the softmax needs of them.
 template <class Tile>
-GRADTHRU_HD typename Tile::V delta_dot(const Tile& t, const Row<Tile>& row,
-                                       const typename Tile::Real* weights) {
-  const auto grad_at_index = t.at(row.grad, row.index, row.K);
-  auto dot = t.set(0);
-  for (int64_t k = 0; k < row.K; k += Tile::width) {
-    const auto weight = t.load(weights, k, row.K, 0);
-    dot = dot + weight * delta(t, row, grad_at_index, weight, k);
-  }
-  return t.sum(dot);
+struct Weights {
+  typename Tile::Real* of;  ///< in memory
+  typename Tile::V total;   ///< their sum
+  typename Tile::V mean;    ///< p . delta, with p = weights / total
+  typename Tile::V inverse_total;
+};
+
+/// Stores weight(k) for every k in `weights` and takes their sums, in one pass.
+template <class Tile, class Function>
+GRADTHRU_HD Weights<Tile> weigh(const Tile& t, const Row<Tile>& row, typename Tile::Real* weights,
+                                const Function& weight_at) {
+  const auto grad_at_index = t.at(row.grad, row.index);
+  const auto sums = t.sum(row.K, [&](auto k) {
+    const auto weight = weight_at(k);
+    t.store(weights, k, weight);
+    return Sums<typename Tile::V, 2>{{weight, weight * delta(t, row, grad_at_index, weight, k)}};
+  });
+  const auto inverse_total = t.set(1) / sums.of[0];
+  return {weights, sums.of[0], sums.of[1] * inverse_total, inverse_total};
 }
 
-/// out_k = scale * J(p) g with p = weights / total: p_k (delta_k - p . delta). `weights` may be
-/// `out`. With `accumulate` the result is added to what stands in `out`.
+/// The weights of softmax(logits * inv_tau).
 template <class Tile>
-GRADTHRU_HD void softmax_vjp(const Tile& t, const Row<Tile>& row,
-                             const typename Tile::Real* weights, typename Tile::V total,
+GRADTHRU_HD Weights<Tile> softmax_weights(const Tile& t, const Row<Tile>& row,
+                                          typename Tile::V maximum, typename Tile::V inv_tau,
+                                          typename Tile::Real* weights) {
+  return weigh(t, row, weights,
+               [&](auto k) { return exponential_weight(t, row.logits, maximum, inv_tau, k); });
+}
+
+/// out_k = scale * J(p) g = scale * p_k (delta_k - p . delta). The weights may stand in `out`. With
+/// `accumulate` the result is added to what stands in `out`.
+template <class Tile>
+GRADTHRU_HD void softmax_vjp(const Tile& t, const Row<Tile>& row, const Weights<Tile>& weights,
                              typename Tile::V scale, bool accumulate = false) {
-  const auto inv_total = t.set(1) / total;
-  const auto mean = delta_dot(t, row, weights) * inv_total;
-  const auto grad_at_index = t.at(row.grad, row.index, row.K);
-  for (int64_t k = 0; k < row.K; k += Tile::width) {
-    const auto weight = t.load(weights, k, row.K, 0);
-    auto result = weight * inv_total * (delta(t, row, grad_at_index, weight, k) - mean) * scale;
-    if (accumulate) result = result + t.load(row.out, k, row.K, 0);
-    t.store(row.out, k, row.K, result);
+  const auto grad_at_index = t.at(row.grad, row.index);
+  const auto factor = weights.inverse_total * scale;
+  const auto result_at = [&](auto k) {
+    const auto weight = t.load(weights.of, k);
+    return weight * factor * (delta(t, row, grad_at_index, weight, k) - weights.mean);
+  };
+  if (accumulate) {
+    t.each(row.K, [&](auto k) { t.store(row.out, k, t.load(row.out, k) + result_at(k)); });
+  } else {
+    t.each(row.K, [&](auto k) { t.store(row.out, k, result_at(k)); });
   }
-}
-
-/// Unnormalised surrogate of the Gumbel estimators from the perturbed logits in `values`, in place;
-/// returns its sum. The perturbed logits still lack the backward temperature under scaled_sum: it
-/// is applied to differences from the largest, which cannot overflow to NaN. `maximum` (of the
-/// logits) hands on the NaN of an invalid row, which the largest of several values may have lost.
-template <class Tile>
-GRADTHRU_HD typename Tile::V perturbed_exponentials(const Tile& t, typename Tile::V largest,
-                                                    typename Tile::V maximum, const Params& p,
-                                                    typename Tile::Real* values, int64_t K) {
-  const auto inv_tau = p.scaled_sum() ? inverse<Tile>(p.tau_b) : t.set(1);
-  return exponentials(t, values, t.maximum(largest) + t.set(0) * maximum, inv_tau, values, K);
 }
 
 /// sigma(a), without overflow.

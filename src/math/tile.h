@@ -3,31 +3,52 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 #include "math/philox.h"
 
 namespace gradthru::math {
 
-// The tile: W lanes that share the text of a row function. Lanes lie along one row (W > 1), or
-// every lane owns a row of its own (W = 1, rows in lanes). A row function sees only this interface:
+// The tile: lanes that share the text of a row function. Lanes lie along one row, or every lane
+// owns a row of its own. A row function sees only this interface, and the tile owns its loops, so
+// that it decides about lanes beyond the row's end, blocks, threads and the order of sums:
 //
 //   Real                     element type in memory
-//   V, B, I                  values of the lanes: real, predicate, 64-bit column or index
+//   V, B                     values of the lanes: real, predicate
+//   I                        a category of each row
 //   D                        wide real, for sums that must not lose digits
-//   width                    columns covered by one V
-//   set(x), integer(i)       a scalar in every lane
-//   load(p, k, K, fill)      columns k.. of a row; lanes beyond K get fill
-//   store(p, k, K, v)        the lanes below K
-//   at(p, i, K)              element i of the row, in every lane of that row
-//   columns(k)               the lane's column
+//   set(x)                   a scalar in every lane
+//   each(K, body)            body(k) for all columns of the row, ascending. k is a cursor; what one
+//                            loop stored the next one may read. Bodies must not write to variables.
+//   sum(K, body)             sum of body(k), in every lane of the row; a V or Sums of them
+//   largest(K, body)         likewise the largest
+//   first(K, body)           the lowest column whose predicate body(k) holds, K if there is none
+//   pick(K, u, body)         inverse CDF of the weights body(k) at u: the smallest k whose running
+//                            sum exceeds u times the total, sums in D; if rounding leaves none, the
+//                            last k with positive weight. A weight of 0 is never picked.
+//   load(p, k), store(p, k, v)  the row's elements at cursor k
+//   at(p, i)                 element i of the row, in every lane of that row
+//   is(k, i)                 whether the lane's column is i
+//   row_size(K)              elements that a row of scratch takes in memory
 //   equal, less, both, either, select, min, max, abs, exp, log, log1p
-//   sum, maximum, minimum    reductions over the lanes of a row, result in every lane
-//   widen(v)                 V to D;  running(d): inclusive sums over the lanes of a row;
-//                            last(d): the value of the row's last lane, in every lane
-//   uniform(stream)          one uniform per row, in D;  exponential(stream, k), logistic_pair:
-//                            noise of the cells at columns k..
+//   fma(a, b, c)             a b + c, rounded once
+//   uniform(stream)          one uniform per row, in D, for the draw of an index
+//   exponential(stream, k)   E ~ Exp(1) of the cells at cursor k; k ascending from the first
+//   logistic_pair            log v and log(1 - v) of the cells at cursor k
 //
-// V and D have + - * / and unary -. Per-row scalars are V as well, so that one text serves all.
+// V has + - * / and unary -. Per-row scalars are V as well, so that one text serves all.
+
+/// Several sums taken in one pass.
+template <class V, int n>
+struct Sums {
+  V of[n];
+
+  GRADTHRU_HD friend Sums operator+(const Sums& a, const Sums& b) {
+    Sums result;
+    for (int i = 0; i < n; ++i) result.of[i] = a.of[i] + b.of[i];
+    return result;
+  }
+};
 
 /// The random stream of one row: every cell is (seed, offset, row, column).
 template <class Tile>
@@ -48,101 +69,87 @@ class ScalarTile {
   using I = int64_t;
   using Rows = uint64_t;
   using Stream = RowStream<ScalarTile>;
-  static constexpr int64_t width = 1;
 
+  static constexpr int64_t row_size(int64_t K) { return K; }
   GRADTHRU_HD static V set(double x) { return static_cast<T>(x); }
-  GRADTHRU_HD static I integer(int64_t i) { return i; }
-  GRADTHRU_HD static V load(const T* p, int64_t k, int64_t /*K*/, double /*fill*/) { return p[k]; }
-  GRADTHRU_HD static void store(T* p, int64_t k, int64_t /*K*/, V v) { p[k] = v; }
-  GRADTHRU_HD static V at(const T* p, I i, int64_t /*K*/) { return p[i]; }
-  GRADTHRU_HD static I columns(int64_t k) { return k; }
+  GRADTHRU_HD static V load(const T* p, int64_t k) { return p[k]; }
+  GRADTHRU_HD static void store(T* p, int64_t k, V v) { p[k] = v; }
+  GRADTHRU_HD static V at(const T* p, I i) { return p[i]; }
+  GRADTHRU_HD static B is(int64_t k, I i) { return k == i; }
 
-  template <class X>
-  GRADTHRU_HD static B equal(X a, X b) {
-    return a == b;
+  template <class Body>
+  GRADTHRU_HD static void each(int64_t K, const Body& body) {
+    for (int64_t k = 0; k < K; ++k) body(k);
   }
-  template <class X>
-  GRADTHRU_HD static B less(X a, X b) {
-    return a < b;
+  template <class Body>
+  GRADTHRU_HD static auto sum(int64_t K, const Body& body) {
+    auto total = body(int64_t{0});
+    for (int64_t k = 1; k < K; ++k) total = total + body(k);
+    return total;
   }
+  template <class Body>
+  GRADTHRU_HD static V largest(int64_t K, const Body& body) {
+    V top = body(0);
+    for (int64_t k = 1; k < K; ++k) top = max(top, body(k));
+    return top;
+  }
+  template <class Body>
+  GRADTHRU_HD static I first(int64_t K, const Body& body) {
+    for (int64_t k = 0; k < K; ++k) {
+      if (body(k)) return k;
+    }
+    return K;
+  }
+  template <class Body>
+  GRADTHRU_HD static I pick(int64_t K, D u, const Body& body) {
+    D total = 0;
+    for (int64_t k = 0; k < K; ++k) total += static_cast<D>(body(k));
+    const D target = u * total;
+    D running = 0;
+    I last_positive = 0;
+    for (int64_t k = 0; k < K; ++k) {
+      const D weight = static_cast<D>(body(k));
+      running += weight;
+      if (running > target) return k;
+      if (weight > 0) last_positive = k;
+    }
+    return last_positive;
+  }
+
+  GRADTHRU_HD static B equal(V a, V b) { return a == b; }
+  GRADTHRU_HD static B less(V a, V b) { return a < b; }
   GRADTHRU_HD static B both(B a, B b) { return a && b; }
   GRADTHRU_HD static B either(B a, B b) { return a || b; }
-  template <class X>
-  GRADTHRU_HD static X select(B c, X a, X b) {
-    return c ? a : b;
-  }
-  template <class X>
-  GRADTHRU_HD static X min(X a, X b) {
-    return b < a ? b : a;
-  }
-  template <class X>
-  GRADTHRU_HD static X max(X a, X b) {
-    return a < b ? b : a;
-  }
+  GRADTHRU_HD static V select(B c, V a, V b) { return c ? a : b; }
+  GRADTHRU_HD static V min(V a, V b) { return b < a ? b : a; }
+  GRADTHRU_HD static V max(V a, V b) { return a < b ? b : a; }
   GRADTHRU_HD static V abs(V a) { return std::abs(a); }
   GRADTHRU_HD static V exp(V a) { return std::exp(a); }
   GRADTHRU_HD static V log(V a) { return std::log(a); }
   GRADTHRU_HD static V log1p(V a) { return std::log1p(a); }
+  GRADTHRU_HD static V fma(V a, V b, V c) { return std::fma(a, b, c); }
 
-  GRADTHRU_HD static V sum(V a) { return a; }
-  template <class X>
-  GRADTHRU_HD static X maximum(X a) {
-    return a;
-  }
-  template <class X>
-  GRADTHRU_HD static X minimum(X a) {
-    return a;
-  }
-  GRADTHRU_HD static D widen(V a) { return a; }
-  GRADTHRU_HD static D running(D a) { return a; }
-  GRADTHRU_HD static D last(D a) { return a; }
-
-  /// u in [2^-53, 1 - 2^-53], in double: for draws of an index.
   GRADTHRU_HD D uniform(const Stream& s) const {
     return index_uniform(cell_word(s.seed, s.offset, s.row, 0));
   }
 
-  /// E ~ Exp(1) of column k.
   GRADTHRU_HD V exponential(const Stream& s, int64_t k) const {
     const uint32_t high = cells_.high(s.seed, s.offset, s.row, k);
-    if (!needs_low_word(high)) return exponential_from(high_uniform(high), high < 0x80000000u);
-    const uint64_t word = cells_.word(s.seed, s.offset, s.row, k);
-    return exponential_from(word_uniform(word), high < 0x80000000u);
+    const bool low_matters = std::is_same_v<T, double> || needs_low_word(high);
+    const uint64_t word = low_matters ? cells_.word(s.seed, s.offset, s.row, k) : 0;
+    const Unit<T> v = low_matters ? unit_of_word<T>(word) : unit_of_high<T>(high);
+    return high < 0x80000000u ? -std::log1p(-v.v) : -std::log(v.complement);
   }
 
-  /// E ~ Exp(1) of the cell at a column that each row chooses, in every lane of the row.
-  GRADTHRU_HD V exponential_at(const Stream& s, I column) const { return exponential(s, column); }
-
-  /// log v and log(1 - v) of column k, v uniform in (0, 1): their difference is Logistic(0, 1).
   GRADTHRU_HD void logistic_pair(const Stream& s, int64_t k, V* log_v, V* log_1mv) const {
     const uint64_t word = cells_.word(s.seed, s.offset, s.row, k);
-    const Pair v = word_uniform(word);
+    const Unit<T> v = unit_of_word<T>(word);
     const bool lower_half = word < (uint64_t{1} << 63);
     *log_v = lower_half ? std::log(v.v) : std::log1p(-v.complement);
     *log_1mv = lower_half ? std::log1p(-v.v) : std::log(v.complement);
   }
 
  private:
-  struct Pair {
-    T v;           // uniform in (0, 1)
-    T complement;  // 1 - v, rounded on its own
-  };
-
-  // Single precision keeps its full relative depth in both tails with the high word alone unless
-  // the cell lies in the outer 1/128; double always takes all 64 bits.
-  GRADTHRU_HD static bool needs_low_word(uint32_t high) {
-    return std::is_same_v<T, double> || high < (1u << 24) || high >= 0xff000000u;
-  }
-  GRADTHRU_HD static Pair high_uniform(uint32_t high) {
-    return {static_cast<T>((high + 0.5) * 0x1p-32), static_cast<T>((~high + 0.5) * 0x1p-32)};
-  }
-  GRADTHRU_HD static Pair word_uniform(uint64_t word) {
-    return {static_cast<T>(unit_from_word(word)), static_cast<T>(unit_from_word(~word))};
-  }
-  GRADTHRU_HD static V exponential_from(Pair v, bool lower_half) {
-    return lower_half ? -std::log1p(-v.v) : -std::log(v.complement);
-  }
-
   mutable CellCache cells_;
 };
 

@@ -10,37 +10,31 @@ struct gst {
   template <class Tile>
   GRADTHRU_HD static void backward(const Tile& t, const Row<Tile>& row, const Params& p) {
     if (p.consistent == 0) return st::backward(t, row, p);
-    const double minus_infinity = -std::numeric_limits<double>::infinity();
-    const auto inv_tau = inverse<Tile>(p.tau_b);
     const auto maximum = row_maximum(t, row.logits, row.K);
     const auto below = row_gap(t, row, maximum, p);
-    auto total = t.set(0);
-    for (int64_t k = 0; k < row.K; k += Tile::width) {
-      const auto lead = t.load(row.logits, k, row.K, minus_infinity) - maximum;
-      const auto gapped = t.min(lead, -below);
-      const auto drawn = t.equal(t.columns(k), row.index);
-      // NaN in an invalid row must survive the choice of the sample.
-      const auto weight = t.exp(t.select(drawn, maximum - maximum, gapped) * inv_tau);
-      total = total + weight;
-      t.store(row.out, k, row.K, weight);
-    }
-    softmax_vjp(t, row, row.out, t.sum(total), inv_tau);
+    const auto top =
+        maximum - maximum;  // 0; NaN in an invalid row must survive the sample's choice
+    const auto weights = weigh(t, row, row.out, [&](auto k) {
+      const auto gapped = t.min(t.load(row.logits, k) - maximum, -below);
+      return t.exp(t.select(t.is(k, row.index), top, gapped) * row.tau.inv_tau_b);
+    });
+    softmax_vjp(t, row, weights, row.tau.inv_tau_b);
     if (p.detach == 0) pass_to_argmax(t, row, maximum, below);
   }
 
-  template <class Tile>
-  GRADTHRU_HD static typename Tile::V binary(const Tile& t, const Element<Tile>& e,
+  template <class Tile, class Cursor>
+  GRADTHRU_HD static typename Tile::V binary(const Tile& t, const Element<Tile, Cursor>& e,
                                              const Params& p) {
     if (p.consistent == 0) return st::binary(t, e, p);
-    const auto inv_tau = inverse<Tile>(p.tau_b);
     const auto lead = e.sign() * e.logit;
     auto gap = t.set(p.gap);
     if (p.gap_from_probability()) {
-      const auto scaled = lead * inverse<Tile>(p.tau_f);
+      const auto scaled = lead * e.tau.inv_tau_f;
       gap = gap_of(t, sigmoid(t, scaled), sigmoid(t, -scaled));
     }
-    const auto below = t.set(p.tau_f) * gap;
-    const auto grad = sigmoid_slope(t, t.max(lead, below) * inv_tau) * e.grad * inv_tau;
+    const auto below = e.tau.tau_f * gap;
+    const auto grad =
+        sigmoid_slope(t, t.max(lead, below) * e.tau.inv_tau_b) * e.grad * e.tau.inv_tau_b;
     if (p.detach != 0) return grad;
     // Where the sample did not lead by the gap, both shares meet at the argmax and cancel; on a tie
     // that is the category of b = 1.
@@ -64,17 +58,18 @@ struct gst {
   template <class Tile>
   GRADTHRU_HD static typename Tile::V row_gap(const Tile& t, const Row<Tile>& row,
                                               typename Tile::V maximum, const Params& p) {
-    if (!p.gap_from_probability()) return t.set(p.tau_f) * t.set(p.gap);
-    exponentials(t, row.logits, maximum, inverse<Tile>(p.tau_f), row.out, row.K);
-    auto others = t.set(0);
-    for (int64_t k = 0; k < row.K; k += Tile::width) {
-      const auto drawn = t.equal(t.columns(k), row.index);
-      others = others + t.select(drawn, t.set(0), t.load(row.out, k, row.K, 0));
-    }
-    others = t.sum(others);
-    const auto weight = t.at(row.out, row.index, row.K);
-    const auto inv_total = t.set(1) / (others + weight);
-    return t.set(p.tau_f) * gap_of(t, weight * inv_total, others * inv_total);
+    if (!p.gap_from_probability()) return row.tau.tau_f * t.set(p.gap);
+    const auto weight_at = [&](auto k) {
+      return exponential_weight(t, row.logits, maximum, row.tau.inv_tau_f, k);
+    };
+    const auto sums = t.sum(row.K, [&](auto k) {
+      const auto weight = weight_at(k);
+      const auto drawn = t.is(k, row.index);
+      return Sums<typename Tile::V, 2>{
+          {t.select(drawn, weight, t.set(0)), t.select(drawn, t.set(0), weight)}};
+    });
+    const auto inverse_total = t.set(1) / (sums.of[0] + sums.of[1]);
+    return row.tau.tau_f * gap_of(t, sums.of[0] * inverse_total, sums.of[1] * inverse_total);
   }
 
   /// detach = false: the sample and every category that was lowered take their value from the
@@ -82,25 +77,18 @@ struct gst {
   template <class Tile>
   GRADTHRU_HD static void pass_to_argmax(const Tile& t, const Row<Tile>& row,
                                          typename Tile::V maximum, typename Tile::V below) {
-    const double minus_infinity = -std::numeric_limits<double>::infinity();
-    auto passed = t.set(0);
-    auto leader = t.integer(row.K);
-    for (int64_t k = 0; k < row.K; k += Tile::width) {
-      const auto logit = t.load(row.logits, k, row.K, minus_infinity);
-      const auto column = t.columns(k);
-      leader = t.min(leader, t.select(t.equal(logit, maximum), column, t.integer(row.K)));
-      const auto moved = t.either(t.equal(column, row.index), t.less(maximum - below, logit));
-      const auto share = t.load(row.out, k, row.K, 0);
-      passed = passed + t.select(moved, share, t.set(0));
-      t.store(row.out, k, row.K, t.select(moved, share * t.set(0), share));
-    }
-    passed = t.sum(passed);
-    leader = t.minimum(leader);
-    for (int64_t k = 0; k < row.K; k += Tile::width) {
-      const auto here = t.equal(t.columns(k), leader);
-      const auto share = t.load(row.out, k, row.K, 0);
-      t.store(row.out, k, row.K, share + t.select(here, passed, t.set(0)));
-    }
+    const auto leader =
+        t.first(row.K, [&](auto k) { return t.equal(t.load(row.logits, k), maximum); });
+    const auto moved = [&](auto k) {
+      return t.either(t.is(k, row.index), t.less(maximum - below, t.load(row.logits, k)));
+    };
+    const auto passed =
+        t.sum(row.K, [&](auto k) { return t.select(moved(k), t.load(row.out, k), t.set(0)); });
+    t.each(row.K, [&](auto k) {
+      const auto share = t.load(row.out, k);
+      const auto kept = t.select(moved(k), share * t.set(0), share);
+      t.store(row.out, k, kept + t.select(t.is(k, leader), passed, t.set(0)));
+    });
   }
 };
 

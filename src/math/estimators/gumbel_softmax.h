@@ -10,61 +10,63 @@ namespace gradthru::math {
 struct gumbel_softmax {
   template <class Tile>
   GRADTHRU_HD static void backward(const Tile& t, const Row<Tile>& row, const Params& p) {
-    const auto total = surrogate(t, row, p);
-    softmax_vjp(t, row, row.scratch, total, inverse<Tile>(p.tau_b));
+    softmax_vjp(t, row, surrogate(t, row, p), row.tau.inv_tau_b);
   }
 
-  /// The relaxed sample s, in row.out.
+  /// The relaxed sample s, in row.out. `row.grad` may be anything that can be read, such as the
+  /// logits.
   template <class Tile>
   GRADTHRU_HD static void forward(const Tile& t, const Row<Tile>& row, const Params& p) {
-    const auto inv_total = t.set(1) / surrogate(t, row, p);
-    for (int64_t k = 0; k < row.K; k += Tile::width) {
-      t.store(row.out, k, row.K, t.load(row.scratch, k, row.K, 0) * inv_total);
-    }
+    const auto weights = surrogate(t, row, p);
+    t.each(row.K,
+           [&](auto k) { t.store(row.out, k, t.load(weights.of, k) * weights.inverse_total); });
   }
 
-  template <class Tile>
-  GRADTHRU_HD static typename Tile::V binary(const Tile& t, const Element<Tile>& e,
+  template <class Tile, class Cursor>
+  GRADTHRU_HD static typename Tile::V binary(const Tile& t, const Element<Tile, Cursor>& e,
                                              const Params& p) {
-    return sigmoid_slope(t, perturbed(t, e, p)) * e.grad * inverse<Tile>(p.tau_b);
+    return sigmoid_slope(t, perturbed(t, e, p)) * e.grad * e.tau.inv_tau_b;
   }
 
-  template <class Tile>
-  GRADTHRU_HD static typename Tile::V binary_forward(const Tile& t, const Element<Tile>& e,
+  template <class Tile, class Cursor>
+  GRADTHRU_HD static typename Tile::V binary_forward(const Tile& t, const Element<Tile, Cursor>& e,
                                                      const Params& p) {
     return sigmoid(t, perturbed(t, e, p));
   }
 
  private:
-  /// Unnormalised s in row.scratch; returns its sum.
+  /// The unnormalised s, in row.scratch.
   template <class Tile>
-  GRADTHRU_HD static typename Tile::V surrogate(const Tile& t, const Row<Tile>& row,
-                                                const Params& p) {
-    if (row.given) return gumbel_rao::conditional_surrogate(t, row, p, 0, row.scratch);
-    const double minus_infinity = -std::numeric_limits<double>::infinity();
-    const auto inv_tau = inverse<Tile>(p.tau_b);
+  GRADTHRU_HD static Weights<Tile> surrogate(const Tile& t, const Row<Tile>& row, const Params& p) {
+    if (row.given) return gumbel_rao::Conditional<Tile>(t, row, p).draw(t, row, 0);
     const auto maximum = row_maximum(t, row.logits, row.K);
-    auto largest = t.set(minus_infinity);
-    for (int64_t k = 0; k < row.K; k += Tile::width) {
-      const auto lead = t.load(row.logits, k, row.K, minus_infinity) - maximum;
-      const auto gumbel = -t.log(t.exponential(row.stream, k));
-      const auto value = p.scaled_sum() ? lead + gumbel : lead * inv_tau + gumbel;
-      largest = t.max(largest, value);
-      t.store(row.scratch, k, row.K, value);
+    if (!p.scaled_sum() || p.tau_b == 1) {
+      // A race: exp(logits / tau_b + G) = exp(logits / tau_b) / E.
+      return weigh(t, row, row.scratch, [&](auto k) {
+        return exponential_weight(t, row.logits, maximum, row.tau.inv_tau_b, k) /
+               t.exponential(row.stream, k);
+      });
     }
-    return perturbed_exponentials(t, largest, maximum, p, row.scratch, row.K);
+    // The temperature scales the differences from the largest, which cannot overflow.
+    const auto largest = t.largest(row.K, [&](auto k) {
+      const auto value = t.load(row.logits, k) - maximum - t.log(t.exponential(row.stream, k));
+      t.store(row.scratch, k, value);
+      return value;
+    });
+    const auto top = largest + t.set(0) * maximum;  // NaN in an invalid row
+    return weigh(t, row, row.scratch,
+                 [&](auto k) { return t.exp((t.load(row.scratch, k) - top) * row.tau.inv_tau_b); });
   }
 
   /// The argument of the sigmoid: the perturbed logit at the backward temperature.
-  template <class Tile>
-  GRADTHRU_HD static typename Tile::V perturbed(const Tile& t, const Element<Tile>& e,
+  template <class Tile, class Cursor>
+  GRADTHRU_HD static typename Tile::V perturbed(const Tile& t, const Element<Tile, Cursor>& e,
                                                 const Params& p) {
     if (e.given) return gumbel_rao::binary_conditional(t, e, p, 0);
-    const auto inv_tau = inverse<Tile>(p.tau_b);
     typename Tile::V log_v, log_1mv;
     t.logistic_pair(e.stream, e.column, &log_v, &log_1mv);
     const auto noise = log_v - log_1mv;
-    return p.scaled_sum() ? (e.logit + noise) * inv_tau : e.logit * inv_tau + noise;
+    return p.scaled_sum() ? (e.logit + noise) * e.tau.inv_tau_b : e.logit * e.tau.inv_tau_b + noise;
   }
 };
 

@@ -8,18 +8,18 @@ namespace gradthru::math {
 struct identity {
   template <class Tile>
   GRADTHRU_HD static void backward(const Tile& t, const Row<Tile>& row, const Params&) {
-    // Where the probability is 0 at every temperature the category does not exist.
-    const double infinity = std::numeric_limits<double>::infinity();
+    // A category whose probability is 0 at every temperature does not exist.
+    const auto lowest = t.set(-std::numeric_limits<double>::infinity());
     const auto valid = row_maximum(t, row.logits, row.K) * t.set(0);
-    for (int64_t k = 0; k < row.K; k += Tile::width) {
-      const auto exists = t.less(t.set(-infinity), t.load(row.logits, k, row.K, 0));
-      const auto grad = t.load(row.grad, k, row.K, 0) + valid;
-      t.store(row.out, k, row.K, t.select(exists, grad, valid));
-    }
+    t.each(row.K, [&](auto k) {
+      const auto exists = t.less(lowest, t.load(row.logits, k));
+      t.store(row.out, k, t.select(exists, t.load(row.grad, k) + valid, valid));
+    });
   }
 
-  template <class Tile>
-  GRADTHRU_HD static typename Tile::V binary(const Tile& t, const Element<Tile>& e, const Params&) {
+  template <class Tile, class Cursor>
+  GRADTHRU_HD static typename Tile::V binary(const Tile& t, const Element<Tile, Cursor>& e,
+                                             const Params&) {
     return t.select(t.equal(e.logit, e.logit), e.grad, e.logit);
   }
 };

@@ -6,19 +6,19 @@ namespace gradthru::math {
 
 /// Straight-through: (1/tau_b) J(softmax(logits / tau_b)) g.
 struct st {
-  template <class Tile>
-  GRADTHRU_HD static void backward(const Tile& t, const Row<Tile>& row, const Params& p) {
-    const auto inv_tau = inverse<Tile>(p.tau_b);
-    const auto maximum = row_maximum(t, row.logits, row.K);
-    const auto total = exponentials(t, row.logits, maximum, inv_tau, row.out, row.K);
-    softmax_vjp(t, row, row.out, total, inv_tau);
-  }
+  using IgnoresLaw = void;
 
   template <class Tile>
-  GRADTHRU_HD static typename Tile::V binary(const Tile& t, const Element<Tile>& e,
-                                             const Params& p) {
-    const auto inv_tau = inverse<Tile>(p.tau_b);
-    return sigmoid_slope(t, e.logit * inv_tau) * e.grad * inv_tau;
+  GRADTHRU_HD static void backward(const Tile& t, const Row<Tile>& row, const Params&) {
+    const auto maximum = row_maximum(t, row.logits, row.K);
+    const auto weights = softmax_weights(t, row, maximum, row.tau.inv_tau_b, row.out);
+    softmax_vjp(t, row, weights, row.tau.inv_tau_b);
+  }
+
+  template <class Tile, class Cursor>
+  GRADTHRU_HD static typename Tile::V binary(const Tile& t, const Element<Tile, Cursor>& e,
+                                             const Params&) {
+    return sigmoid_slope(t, e.logit * e.tau.inv_tau_b) * e.grad * e.tau.inv_tau_b;
   }
 };
 
