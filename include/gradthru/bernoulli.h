@@ -19,6 +19,10 @@ struct BinaryOptions {
   Coding coding = Coding::zero_one;
   std::optional<int64_t> samples{};   ///< S draws per element: a leading dimension S
   std::optional<at::Tensor> given{};  ///< values in the coding that replace the draw (replay)
+  std::optional<at::Tensor> tau_f{};  ///< per element, in place of the estimator's: broadcastable
+  std::optional<at::Tensor> tau_b{};  ///< to the logits' shape; no grad
+  double uniform_mix = 0;             ///< in [0, 1): share of the fair coin in the sampled law
+  bool check = false;                 ///< look at the result once (synchronises), raise if bad
   std::optional<Key> key{};
   std::optional<at::Generator> generator{};
 };

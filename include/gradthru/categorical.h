@@ -16,6 +16,11 @@ struct SampleOptions {
   int64_t dim = -1;                   ///< the dimension of the K categories
   std::optional<int64_t> samples{};   ///< S draws per row: outputs get a leading dimension S
   std::optional<at::Tensor> index{};  ///< int64 indices that replace the draw (replay); -1 skips
+  std::optional<at::Tensor> mask{};   ///< bool, broadcastable to the logits; true = allowed
+  std::optional<at::Tensor> tau_f{};  ///< per row, in place of the estimator's: broadcastable
+  std::optional<at::Tensor> tau_b{};  ///< to the logits' shape without `dim`; no grad
+  double uniform_mix = 0;             ///< in [0, 1): share of the uniform law in the sampled one
+  bool check = false;                 ///< look at the result once (synchronises), raise if bad
   std::optional<Key> key{};           ///< the random numbers of this call
   std::optional<at::Generator> generator{};  ///< gives a key by one draw where `key` is absent
 };

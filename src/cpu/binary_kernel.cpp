@@ -52,8 +52,9 @@ T draw_element(const math::ScalarTile<T>& t, const math::MethodFacts& facts, con
 }
 
 Tensor sample_binary_cpu(const Tensor& logits, const std::optional<Tensor>& given,
-                         std::string_view method, at::ArrayRef<double> numbers, int64_t seed,
-                         int64_t offset, int64_t row0, bool plus_minus_one,
+                         const std::optional<Tensor>&, const std::optional<Tensor>&,
+                         std::string_view method, at::ArrayRef<double> numbers, double,
+                         int64_t seed, int64_t offset, int64_t row0, bool plus_minus_one,
                          std::optional<int64_t> samples) {
   TORCH_CHECK_VALUE(numbers.size() == Params::count, "sample_binary: params of the wrong length");
   const Params p = Params::from(numbers.data());
@@ -98,8 +99,9 @@ Tensor sample_binary_cpu(const Tensor& logits, const std::optional<Tensor>& give
 template <class Entry>
 struct BinaryBackward {
   static Tensor call(const Tensor& grad, const Tensor& logits, const Tensor& sample,
-                     at::ArrayRef<double> numbers, int64_t seed, int64_t offset, int64_t row0,
-                     bool plus_minus_one, bool given) {
+                     const std::optional<Tensor>&, const std::optional<Tensor>&,
+                     at::ArrayRef<double> numbers, double, int64_t seed, int64_t offset,
+                     int64_t row0, bool plus_minus_one, bool given) {
     TORCH_CHECK_VALUE(numbers.size() == Params::count, Entry::kName,
                       ": params of the wrong length");
     const Params p = Params::from(numbers.data());

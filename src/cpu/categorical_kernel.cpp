@@ -155,8 +155,10 @@ void sample_rows(const Tensor& logits, const std::optional<Tensor>& given, const
 }
 
 std::tuple<Tensor, Tensor> sample_cpu(const Tensor& logits, const std::optional<Tensor>& given,
-                                      std::string_view method, at::ArrayRef<double> numbers,
-                                      int64_t seed, int64_t offset, int64_t row0, int64_t dim,
+                                      const std::optional<Tensor>&, const std::optional<Tensor>&,
+                                      const std::optional<Tensor>&, std::string_view method,
+                                      at::ArrayRef<double> numbers, double, int64_t seed,
+                                      int64_t offset, int64_t row0, int64_t dim,
                                       std::optional<int64_t> samples) {
   TORCH_CHECK_VALUE(numbers.size() == Params::count, "sample: params of the wrong length");
   const Params params = Params::from(numbers.data());
@@ -242,8 +244,9 @@ void backward_rows(const Tensor& grad, const Tensor& logits, const Tensor& index
 template <class Entry>
 struct Backward {
   static Tensor call(const Tensor& grad, const Tensor& logits, const Tensor& index,
-                     at::ArrayRef<double> numbers, int64_t seed, int64_t offset, int64_t row0,
-                     int64_t dim, bool given) {
+                     const std::optional<Tensor>&, const std::optional<Tensor>&,
+                     const std::optional<Tensor>&, at::ArrayRef<double> numbers, double,
+                     int64_t seed, int64_t offset, int64_t row0, int64_t dim, bool given) {
     TORCH_CHECK_VALUE(numbers.size() == Params::count, Entry::kName,
                       ": params of the wrong length");
     const Params params = Params::from(numbers.data());
