@@ -31,8 +31,12 @@ struct BinaryOptions {
 ///
 /// Maths: b = 1[logits / tau_f + L > 0], L ~ Logistic(0, 1), so P(b = 1) = sigmoid(logits / tau_f);
 ///   the value is b ({0,1}) or 2b - 1 (±1). Each rule is the categorical rule on logits [a, 0].
-/// Shapes: logits any; the result the same, with a leading S if samples are asked for.
-/// Dtypes: float32, float64. Gradient: to the logits only. Determinism, errors: as sample().
+///   With uniform_mix = eps, P(b = 1) = (1 - eps) sigmoid(logits / tau_f) + eps / 2.
+/// Shapes: logits any; the result the same, with a leading S if samples are asked for; tau_f and
+///   tau_b broadcast to the logits.
+/// Dtypes: float64, float32, float16, bfloat16 (the latter two computed in float32).
+/// Gradient: to the logits only. Determinism, errors: as sample(); an invalid element has value and
+///   gradient NaN, and `check` names the first one.
 /// Example: `auto y = sample_binary(a, zgr(), {.coding = Coding::plus_minus_one});`
 GRADTHRU_API at::Tensor sample_binary(const at::Tensor& logits, const Estimator& estimator,
                                       const BinaryOptions& options = {});

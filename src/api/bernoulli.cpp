@@ -1,5 +1,6 @@
 #include "gradthru/bernoulli.h"
 
+#include "api/result_check.h"
 #include "api/sampling_call.h"
 
 namespace gradthru {
@@ -13,9 +14,12 @@ at::Tensor sample_binary(const at::Tensor& logits, const Estimator& estimator,
   static const auto op = find_op<Signature>("gradthru::sample_binary");
   const SamplingCall call(estimator, options.key, options.generator,
                           binary_offsets_used(estimator, options));
-  return op.call(logits, options.given, options.tau_f, options.tau_b, name(estimator.method),
-                 call.numbers, options.uniform_mix, call.seed, call.offset, call.row0,
-                 options.coding == Coding::plus_minus_one, call.count(options.samples));
+  at::Tensor value =
+      op.call(logits, options.given, options.tau_f, options.tau_b, name(estimator.method),
+              call.numbers, options.uniform_mix, call.seed, call.offset, call.row0,
+              options.coding == Coding::plus_minus_one, call.count(options.samples));
+  if (options.check) check_result(value, logits, estimator, options);
+  return value;
 }
 
 uint64_t binary_offsets_used(const Estimator& estimator, const BinaryOptions& options) {

@@ -1,5 +1,6 @@
 #include "gradthru/categorical.h"
 
+#include "api/result_check.h"
 #include "api/sampling_call.h"
 
 namespace gradthru {
@@ -17,7 +18,9 @@ Sample sample(const at::Tensor& logits, const Estimator& estimator, const Sample
       op.call(logits, options.index, options.mask, options.tau_f, options.tau_b,
               name(estimator.method), call.numbers, options.uniform_mix, call.seed, call.offset,
               call.row0, options.dim, call.count(options.samples));
-  return {onehot, index};
+  const Sample drawn{onehot, index};
+  if (options.check) check_result(drawn, logits, estimator, options);
+  return drawn;
 }
 
 uint64_t offsets_used(const Estimator& estimator, const SampleOptions& options) {
