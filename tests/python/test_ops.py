@@ -14,25 +14,39 @@ METHODS = re.findall(r"^GRADTHRU_ESTIMATOR\((\w+)", REGISTRY, re.MULTILINE)
 PARAMETERS = re.findall(r"^GRADTHRU_PARAMETER\((\w+)", REGISTRY, re.MULTILINE)
 VALUES = {"tau_f": 1.5, "tau_b": 0.7, "noise": 1.0, "samples": 2.0}
 NUMBERS = [VALUES.get(name, 1.0) for name in PARAMETERS]
-SEED, OFFSET, ROW0 = 11, 5, 3
+STREAM = (11, 5, 3)  # seed, offset, row0
 
 
 def logits(*shape: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(1))
 
 
+def sample_arguments(argument, method="st", dim=-1, samples=None, *, index=None, mask=None,
+                     tau_f=None, tau_b=None, params=NUMBERS, uniform_mix=0.0):
+    return (argument, index, mask, tau_f, tau_b, method, params, uniform_mix, *STREAM, dim, samples)
+
+
+def backward_arguments(grad, argument, index, *, mask=None, tau_f=None, tau_b=None,
+                       uniform_mix=0.0, given=True):
+    return (grad, argument, index, mask, tau_f, tau_b, NUMBERS, uniform_mix, *STREAM, -1, given)
+
+
+def binary_arguments(argument, method, *, tau_f=None, tau_b=None, uniform_mix=0.0):
+    return (argument, None, tau_f, tau_b, method, NUMBERS, uniform_mix, *STREAM, True, None)
+
+
 @pytest.mark.parametrize("samples", [None, 3])
 @pytest.mark.parametrize("method", METHODS)
 def test_sample_passes_opcheck(method, samples):
     argument = logits(5, 4, 2).requires_grad_()
-    opcheck(OPS.sample.default, (argument, None, method, NUMBERS, SEED, OFFSET, ROW0, 1, samples))
+    opcheck(OPS.sample.default, sample_arguments(argument, method, 1, samples))
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_backward_passes_opcheck(method):
     index = torch.tensor([0, 3, 1, -1, 2])
     op = getattr(OPS, method + "_backward").default
-    opcheck(op, (logits(5, 4), logits(5, 4), index, NUMBERS, SEED, OFFSET, ROW0, -1, True))
+    opcheck(op, backward_arguments(logits(5, 4), logits(5, 4), index))
 
 
 @pytest.mark.parametrize("given", [True, False])
@@ -40,21 +54,20 @@ def test_backward_passes_opcheck(method):
 def test_backward_never_reads_beyond_the_row(method, given):
     index = torch.tensor([2, 4, 10**15])
     op = getattr(OPS, method + "_backward")
-    grad = op(logits(3, 4), logits(3, 4), index, NUMBERS, SEED, OFFSET, ROW0, -1, given)
+    grad = op(*backward_arguments(logits(3, 4), logits(3, 4), index, given=given))
     assert grad[0].isfinite().all() and grad[1:].isnan().all()
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_binary_ops_pass_opcheck(method):
     argument = logits(6).requires_grad_()
-    opcheck(OPS.sample_binary.default,
-            (argument, None, method, NUMBERS, SEED, OFFSET, ROW0, True, None))
+    opcheck(OPS.sample_binary.default, binary_arguments(argument, method))
     op = getattr(OPS, method + "_binary_backward").default
-    opcheck(op, (logits(6), logits(6), torch.ones(6), NUMBERS, SEED, OFFSET, ROW0, True, False))
+    opcheck(op, (logits(6), logits(6), torch.ones(6), None, None, NUMBERS, 0.0, *STREAM, True, False))
 
 
 def weighted_sum(argument: torch.Tensor, method: str) -> torch.Tensor:
-    onehot, _ = OPS.sample(argument, None, method, NUMBERS, SEED, OFFSET, ROW0, -1, None)
+    onehot, _ = OPS.sample(*sample_arguments(argument, method))
     return (onehot * onehot * torch.arange(4.0)).sum()
 
 
@@ -77,13 +90,13 @@ def test_forward_mode_is_refused():
 def test_sizes_are_checked_without_autograd():
     short = torch.zeros(3, dtype=torch.long)
     with torch.inference_mode(), pytest.raises(ValueError, match="index"):
-        OPS.sample(logits(5, 4), short, "st", NUMBERS, SEED, OFFSET, ROW0, -1, None)
+        OPS.sample(*sample_arguments(logits(5, 4), index=short))
     with torch.inference_mode(), pytest.raises(ValueError, match="unknown method"):
-        OPS.sample(logits(5, 4), None, "nobody", NUMBERS, SEED, OFFSET, ROW0, -1, None)
+        OPS.sample(*sample_arguments(logits(5, 4), "nobody"))
 
 
 @pytest.mark.parametrize("arguments, error", [
-    ((torch.zeros(5, 4, dtype=torch.half), None, -1, None), "float32 or float64"),
+    ((torch.zeros(5, 4, dtype=torch.long), None, -1, None), "logits must be float64, float32"),
     ((torch.zeros(()), None, -1, None), "at least one dimension"),
     ((torch.zeros(5, 4), None, 2, None), "dim must be in"),
     ((torch.zeros(5, 0), None, -1, None), "at least one category"),
@@ -94,4 +107,4 @@ def test_sizes_are_checked_without_autograd():
 def test_bad_tensors_are_refused_in_words(arguments, error):
     argument, index, dim, samples = arguments
     with pytest.raises((TypeError, ValueError, IndexError), match=error):
-        OPS.sample(argument, index, "st", NUMBERS, SEED, OFFSET, ROW0, dim, samples)
+        OPS.sample(*sample_arguments(argument, dim=dim, samples=samples, index=index))
