@@ -12,6 +12,18 @@ SHORTEST_SAMPLE_S = 0.004
 FEWEST_REPETITIONS = 3
 
 
+@dataclasses.dataclass
+class Step:
+    """What is timed; `before` and `after` are not."""
+
+    run: Callable
+    before: Callable = lambda: None
+    after: Callable = lambda: None
+
+    def __call__(self):
+        return self.run()
+
+
 def seconds_per_call(run: Callable, calls: int) -> float:
     start = time.perf_counter()
     for _ in range(calls):
@@ -25,16 +37,23 @@ def calls_per_sample(run: Callable) -> int:
     return max(1, math.ceil(SHORTEST_SAMPLE_S / once))
 
 
-def interleave(runs: dict[str, Callable], repetitions: int,
+def timed(step: Step, calls: int) -> float:
+    step.before()
+    seconds = seconds_per_call(step.run, calls)
+    step.after()
+    return seconds
+
+
+def interleave(steps: dict[str, Step], repetitions: int,
                seconds: float) -> dict[str, list[float]]:
     """Seconds per call of every candidate, repetition by repetition.
 
     Each repetition times every candidate once, beginning one further than the last did. It ends
     after `repetitions`, or after `seconds` where that comes first (but not before three).
     """
-    calls = {name: calls_per_sample(run) for name, run in runs.items()}
-    times = {name: [] for name in runs}
-    names = list(runs)
+    calls = {name: calls_per_sample(step) for name, step in steps.items()}
+    times = {name: [] for name in steps}
+    names = list(steps)
     end = time.perf_counter() + seconds
     gc.collect()
     gc.disable()
@@ -44,7 +63,7 @@ def interleave(runs: dict[str, Callable], repetitions: int,
                 break
             first = i % len(names)
             for name in names[first:] + names[:first]:
-                times[name].append(seconds_per_call(runs[name], calls[name]))
+                times[name].append(timed(steps[name], calls[name]))
     finally:
         gc.enable()
     return times

@@ -25,23 +25,27 @@ def available_bytes() -> int:
 def forward_backward(run, logits, g):
     x = logits.detach().requires_grad_()
 
-    def step():
+    def run_once():
         y = run(x)
         return y, torch.autograd.grad(y, x, g)
 
-    return step
+    return timing.Step(run_once)
 
 
 def with_one_thread(step, threads: int):
-    """`step` timed with one thread; setting the number is a store, too short to be seen."""
-
-    def run():
+    def before():
         torch.set_num_threads(1)
-        result = step()
-        torch.set_num_threads(threads)
-        return result
 
-    return run
+    def after():
+        torch.set_num_threads(threads)
+        # Threads that went away come back here and not in the next candidate's time.
+        torch.ones(1 << 18).add_(1)
+
+    return timing.Step(step.run, before, after)
+
+
+def copies(x):
+    return timing.Step(lambda: (x.clone(), x + x))
 
 
 def compiled(run):
@@ -59,7 +63,7 @@ class Shape:
         self.logits = torch.randn(self.rows, self.categories, **make)
         self.g = torch.randn(self.rows, self.categories, **make)
         self.failures: dict[str, str] = {}
-        self.steps = {"floor": lambda: (self.logits.clone(), self.logits + self.logits)}
+        self.steps = {"floor": copies(self.logits)}
         validation.check_floor(self.logits, *self.steps["floor"]())
         if self.rows * self.categories <= 4096:
             self.steps["clones"] = self.step(lambda x: x.clone().clone())
@@ -148,7 +152,7 @@ class Shape:
         except Exception as error:  # noqa: BLE001
             cell["failures"]["ours"] = first_line(error)
             return cell
-        steps = {"floor": lambda: (logits.clone(), logits + logits),
+        steps = {"floor": copies(logits),
                  "ours": forward_backward(lambda x: sample(x)[0], logits, g),
                  "ours in float32": self.step(lambda x: sample(x)[0])}
         cell.update(self.timed(steps))
