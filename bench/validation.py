@@ -39,8 +39,8 @@ def drawn_index(y: torch.Tensor, exact: bool) -> torch.Tensor:
     """The index of a hard sample, which must be one-hot: exactly, or up to rounding."""
     rounded = y if exact else y.round()
     if not exact:
-        require((y - rounded).abs().max() < 1e-2 if y.dtype != torch.float32 else
-                (y - rounded).abs().max() < 1e-5, "the sample is not one-hot up to rounding")
+        rounding = 1e-5 if y.dtype == torch.float32 else 1e-2
+        require((y - rounded).abs().max() < rounding, "the sample is not one-hot up to rounding")
     ones = (rounded == 1).sum(-1)
     require(torch.equal(ones, torch.ones_like(ones)) and (rounded != 0).sum() == ones.numel(),
             "the sample is not one-hot")
@@ -109,39 +109,49 @@ def check_moments(ours: torch.Tensor, reference: torch.Tensor) -> None:
         require(z.max() <= LARGEST_Z, f"the gradient's {name} is off by z = {z.max():.1f}")
 
 
-def same_rows(logits: torch.Tensor, g: torch.Tensor):
-    """The first row in every row: each row is then a draw of one and the same thing."""
-    return tuple(t[:1].expand_as(t).contiguous() for t in (logits, g))
+def peaked_row(logits: torch.Tensor) -> torch.Tensor:
+    """The first row, with four categories that share most of the probability however long it is:
+    without them the gradients of a long row are too small to tell right from wrong."""
+    row = logits[:1].clone()
+    categories = row.shape[-1]
+    row[:, [0, categories // 3, categories // 2, categories - 1]] += math.log(categories)
+    return row
 
 
-def collect(run, logits, g, wanted: int):
-    """Index and gradient of `wanted` draws by calls of the timed shape."""
-    logits, g = same_rows(logits, g)
+def collect(run, row, g, shape, wanted: int):
+    """Index and gradient of `wanted` draws of one row, by calls of the timed shape."""
+    logits, g = row.expand(shape).contiguous(), g[:1].expand(shape).contiguous()
     indices, grads, count = [], [], 0
     while count < wanted:
         y, grad = value_and_grad(run, logits, g)
         indices.append(drawn_index(y, exact=False))
         grads.append(grad[: wanted - count].clone())
         count += len(logits)
-    return torch.cat(indices), torch.cat(grads)
+    return torch.cat(indices)[:wanted], torch.cat(grads)
 
 
 def draws_wanted(spec, categories: int) -> int:
-    each = categories * (spec.samples if spec.method == "gumbel_rao" else 1)
-    return max(64, min(20000, (1 << 24) // each))
+    return max(64, min(20000, (1 << 25) // (categories * inner_draws(spec))))
+
+
+def inner_draws(spec) -> int:
+    return spec.samples if spec.method == "gumbel_rao" else 1
 
 
 def check_noise(spec, run, logits, g, generator) -> None:
     """Law of the index and, where noise beyond the index is hidden, moments of the gradient."""
-    wanted = draws_wanted(spec, logits.shape[-1])
-    index, grad = collect(run, logits, g, wanted)
-    check_law(index, logits[0])
+    categories = logits.shape[-1]
+    wanted = draws_wanted(spec, categories)
+    row = peaked_row(logits)
+    index, grad = collect(run, row, g, logits.shape, wanted)
+    check_law(index, row[0])
     if not spec.noisy:
+        check_gradient(spec, row.expand(wanted, -1), index, g[:1].expand(wanted, -1), grad)
         return
     reference = []
-    piece = min(wanted, 512)
+    piece = max(1, min(wanted, (1 << 22) // (categories * inner_draws(spec))))
     for _ in range(math.ceil(wanted / piece)):
-        rows = logits[:1].expand(piece, -1), g[:1].expand(piece, -1)
+        rows = row.expand(piece, -1), g[:1].expand(piece, -1)
         reference.append(formulas.draw(spec, *rows, generator)[1])
     check_moments(grad, torch.cat(reference))
 
@@ -207,8 +217,8 @@ def check_usual(variant, logits, g, generator) -> None:
         check_whole_call(variant, logits, g)
         return
     wanted = draws_wanted(spec, logits.shape[-1])
-    row = logits[:1].expand(wanted, -1).contiguous()
-    check_law(variant.draw(row, row.softmax(-1)), logits[0])
+    rows = peaked_row(logits).expand(wanted, -1).contiguous()
+    check_law(variant.draw(rows, rows.softmax(-1)), rows[0])
     if spec.noisy:
         check_rao_given(spec, logits, g, generator)
     else:
