@@ -41,8 +41,7 @@ inline const std::vector<std::pair<Pass, std::string>>& passes() {
   return all;
 }
 
-/// One thread, unless the command line of the benchmarks says OMP_NUM_THREADS; no gradient is
-/// summed into an old one.
+/// OMP_NUM_THREADS decides about threads. No gradient is summed into an old one.
 template <class Run>
 void time_pass(benchmark::State& state, Pass pass, const at::Tensor& logits, const at::Tensor& grad,
                const Run& run) {
