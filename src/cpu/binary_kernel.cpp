@@ -106,13 +106,13 @@ class ScalarElement {
 
   template <class Rule>
   double backward(double logit, double on, double grad) const {
-    const auto plain = element(logit, on, grad);
+    const auto plain = element(logit, on, grad + 0 * (tau_f_ + tau_b_));
     if (call_.uniform_mix == 0) return Rule::binary(tile_, plain, call_.params);
     if constexpr (requires { typename Rule::IgnoresLaw; }) {
       return Rule::binary(tile_, plain, call_.params) * (1 - call_.uniform_mix);
     } else {
       const Law law = law_of(logit);
-      auto at_law = element(law.logit, on, grad);
+      auto at_law = element(law.logit, on, plain.grad);
       at_law.tau = math::Temperatures<Tile>::of(1, 1);
       Params untempered = call_.params;
       untempered.tau_f = untempered.tau_b = 1;
@@ -137,8 +137,13 @@ class ScalarElement {
   }
 
   math::Element<Tile> element(double logit, double on, double grad) const {
-    return {logit,   on,      grad, call_.given,
-            stream_, column_, math::Temperatures<Tile>::of(tau_f_, tau_b_)};
+    return {logit,
+            on,
+            grad,
+            call_.given,
+            stream_,
+            column_,
+            math::Temperatures<Tile>::of(tau_f_, tau_b_)};
   }
 
   const BinaryCall& call_;
@@ -182,9 +187,10 @@ void in_chunks(int64_t begin, int64_t end, const Work& work) {
 }
 
 template <class T>
-void sample_floats(const BinaryCall& call, const T* in, const T* replay, int64_t replay_count,
-                   T* out, int64_t samples) {
-  const auto off = static_cast<float>(call.values.off), span = static_cast<float>(call.values.span());
+void sample_elements(const BinaryCall& call, const T* in, const T* replay, int64_t replay_count,
+                     T* out, int64_t samples) {
+  const auto off = static_cast<float>(call.values.off),
+             span = static_cast<float>(call.values.span());
   const auto threshold = static_cast<float>(call.values.threshold());
   for (int64_t s = 0; s < samples; ++s) {
     at::parallel_for(0, call.N, kGrain, [&](int64_t first, int64_t last) {
@@ -212,8 +218,8 @@ void sample_floats(const BinaryCall& call, const T* in, const T* replay, int64_t
   }
 }
 
-void sample_doubles(const BinaryCall& call, const double* in, const double* replay,
-                    int64_t replay_count, double* out, int64_t samples) {
+void sample_elements(const BinaryCall& call, const double* in, const double* replay,
+                     int64_t replay_count, double* out, int64_t samples) {
   at::parallel_for(0, call.N * samples, kGrain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t n = i % call.N;
@@ -249,11 +255,7 @@ Tensor sample_binary(const Tensor& logits, const std::optional<Tensor>& given,
         const scalar_t* replay = given ? dense_given.const_data_ptr<scalar_t>() : nullptr;
         const int64_t replay_count = given ? dense_given.numel() : 1;
         auto* out = result.mutable_data_ptr<scalar_t>();
-        if constexpr (std::is_same_v<scalar_t, double>) {
-          sample_doubles(call, in, replay, replay_count, out, samples.value_or(1));
-        } else {
-          sample_floats(call, in, replay, replay_count, out, samples.value_or(1));
-        }
+        sample_elements(call, in, replay, replay_count, out, samples.value_or(1));
       });
   return result;
 }
@@ -334,8 +336,8 @@ Tensor backward(const Tensor& grad, const Tensor& logits, const Tensor& sample,
 
 TORCH_LIBRARY_IMPL(gradthru, CPU, m) {
   m.impl("sample_binary", &sample_binary);
-#define GRADTHRU_ESTIMATOR(name, ...)                                                            \
-  m.impl(#name "_binary_backward",                                                               \
+#define GRADTHRU_ESTIMATOR(name, ...) \
+  m.impl(#name "_binary_backward",    \
          &backward<math::name##_entry, static_cast<size_t>(math::MethodPosition::name)>);
 #include "gradthru/estimators.def"
 }

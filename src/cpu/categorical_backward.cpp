@@ -8,11 +8,26 @@
 namespace gradthru::cpu {
 namespace {
 
+/// The gradient of one row in double.
+using DoubleTile = math::ScalarTile<double>;
+using RowRule = void (*)(const math::Row<DoubleTile>&, const Params&, double uniform_mix);
+
+template <class Rule>
+void row_rule(const math::Row<DoubleTile>& row, const Params& params, double uniform_mix) {
+  const DoubleTile t;
+  if (uniform_mix > 0) {
+    math::mixed_backward<Rule>(t, row, params, uniform_mix);
+  } else {
+    Rule::backward(t, row, params);
+  }
+}
+
 /// What the backward of one call reads and writes.
 struct Gradients {
   Tensor grad, logits, index, result;
   int64_t samples;
-  size_t method;       ///< in the registry
+  size_t method;  ///< in the registry
+  RowRule rule;
   int64_t scratch_rows;
 
   int64_t index_at(int64_t i) const { return index.const_data_ptr<int64_t>()[i % index.numel()]; }
@@ -90,12 +105,9 @@ class Backward {
     });
   }
 
-  template <class Rule>
   void scalar() {
-    using Tile = math::ScalarTile<double>;
     const int64_t K = call_.K;
     at::parallel_for(0, call_.N, call_.grain(1), [&](int64_t begin, int64_t end) {
-      const Tile t;
       const Buffer<double> memory((4 + g_.scratch_rows) * K);
       double* copy = memory.data();
       for (int64_t n = begin; n < end; ++n) {
@@ -107,18 +119,18 @@ class Backward {
           double* out = g_.samples > 1 ? copy + 3 * K : sum;
           const int64_t code = valid ? code_of(logits, 1, s, n) : math::kInvalid;
           if (code >= 0) {
-            const math::Row<Tile> row{logits,
-                                      grad_reader(s).row(n, copy + 2 * K),
-                                      out,
-                                      copy + 4 * K,
-                                      K,
-                                      code,
-                                      call_.given,
-                                      {call_.seed,
-                                       call_.offset + static_cast<uint64_t>(s) * call_.facts.offsets,
-                                       call_.row0 + static_cast<uint64_t>(n)},
-                                      math::Temperatures<Tile>::of(f, b)};
-            run_rule<Rule>(t, row);
+            const math::Row<DoubleTile> row{
+                logits,
+                grad_reader(s).row(n, copy + 2 * K),
+                out,
+                copy + 4 * K,
+                K,
+                code,
+                call_.given,
+                {call_.seed, call_.offset + static_cast<uint64_t>(s) * call_.facts.offsets,
+                 call_.row0 + static_cast<uint64_t>(n)},
+                math::Temperatures<DoubleTile>::of(f, b)};
+            g_.rule(row, call_.params, call_.uniform_mix);
           } else {
             std::fill_n(out, K, static_cast<double>(value_without(code)));
           }
@@ -130,16 +142,6 @@ class Backward {
   }
 
  private:
-  template <class Rule>
-  void run_rule(const math::ScalarTile<double>& t,
-                const math::Row<math::ScalarTile<double>>& row) const {
-    if (call_.uniform_mix > 0) {
-      math::mixed_backward<Rule>(t, row, call_.params, call_.uniform_mix);
-    } else {
-      Rule::backward(t, row, call_.params);
-    }
-  }
-
   RowReader<T> grad_reader(int64_t s) const {
     return {g_.grad.const_data_ptr<T>() + s * grad_step_, grad_layout_};
   }
@@ -188,6 +190,17 @@ class Backward {
   int64_t grad_step_;
 };
 
+void run_backward(const CategoricalCall& call, const Gradients& g) {
+  if (call.N == 0) return;
+  AT_DISPATCH_FLOATING_TYPES_AND2(at::kHalf, at::kBFloat16, g.logits.scalar_type(),
+                                  "gradthru::backward", [&] {
+                                    Backward<scalar_t> run(call, g);
+                                    if (call.path == Path::lanes) run.in_lanes();
+                                    if (call.path == Path::vector) run.along_vector();
+                                    if (call.path == Path::scalar) run.scalar();
+                                  });
+}
+
 template <class Entry, size_t position>
 Tensor backward(const Tensor& grad, const Tensor& logits, const Tensor& index,
                 const std::optional<Tensor>& mask, const std::optional<Tensor>& tau_f,
@@ -199,26 +212,20 @@ Tensor backward(const Tensor& grad, const Tensor& logits, const Tensor& index,
       logits, Options{mask, tau_f, tau_b, numbers, uniform_mix, seed, offset, row0, dim},
       Entry::kName, given, math::is_sequential<Rule>(), "backward");
   const int64_t samples = grad.dim() > logits.dim() ? grad.size(0) : 1;
-  TORCH_CHECK_VALUE(
-      grad.numel() == samples * logits.numel() && grad.scalar_type() == logits.scalar_type() &&
-          (index.numel() == call.N || index.numel() == samples * call.N),
-      Entry::kName, "_backward: grad and index must have the sizes of the sample");
-  const Gradients g{grad,    logits,   index.contiguous(), at::empty(logits.sizes(), logits.options()),
-                    samples, position, math::scratch_rows<Rule>(call.K) + 1};
-  if (call.N == 0) return g.result;
-  AT_DISPATCH_FLOATING_TYPES_AND2(
-      at::kHalf, at::kBFloat16, logits.scalar_type(), "gradthru::backward", [&] {
-        Backward<scalar_t> run(call, g);
-        if (call.path == Path::lanes) run.in_lanes();
-        if (call.path == Path::vector) run.along_vector();
-        if (call.path == Path::scalar) run.template scalar<Rule>();
-      });
+  TORCH_CHECK_VALUE(grad.numel() == samples * logits.numel() &&
+                        grad.scalar_type() == logits.scalar_type() &&
+                        (index.numel() == call.N || index.numel() == samples * call.N),
+                    Entry::kName, "_backward: grad and index must have the sizes of the sample");
+  const Gradients g{
+      grad,    logits,   index.contiguous(), at::empty(logits.sizes(), logits.options()),
+      samples, position, &row_rule<Rule>,    math::scratch_rows<Rule>(call.K) + 1};
+  run_backward(call, g);
   return g.result;
 }
 
 TORCH_LIBRARY_IMPL(gradthru, CPU, m) {
-#define GRADTHRU_ESTIMATOR(name, ...)                                                             \
-  m.impl(#name "_backward",                                                                       \
+#define GRADTHRU_ESTIMATOR(name, ...) \
+  m.impl(#name "_backward",           \
          &backward<math::name##_entry, static_cast<size_t>(math::MethodPosition::name)>);
 #include "gradthru/estimators.def"
 }

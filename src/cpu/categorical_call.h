@@ -36,8 +36,8 @@ template <class T>
 class Buffer {
  public:
   explicit Buffer(int64_t count)
-      : data_(static_cast<T*>(::operator new(static_cast<size_t>(count) * sizeof(T),
-                                             std::align_val_t{64}))) {}
+      : data_(static_cast<T*>(
+            ::operator new(static_cast<size_t>(count) * sizeof(T), std::align_val_t{64}))) {}
   T* data() const { return data_.get(); }
 
  private:
@@ -110,8 +110,9 @@ class CategoricalCall {
 
   Sampler sampler() const {
     if (facts.draw == math::Draw::gumbel) return Sampler::gumbel_race;
-    if (uniform_mix > 0) return Sampler::mixed;
-    return !untempered() && params.tau_f == 0 ? Sampler::argmax : Sampler::inverse_cdf;
+    const bool at_zero = !untempered() && params.tau_f == 0;
+    if (uniform_mix > 0) return at_zero ? Sampler::mixed_argmax : Sampler::mixed;
+    return at_zero ? Sampler::argmax : Sampler::inverse_cdf;
   }
 
   /// 1/tau of the index's law.

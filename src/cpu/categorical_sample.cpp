@@ -17,9 +17,7 @@ struct Samples {
   std::optional<Tensor> given;
   int64_t count;  ///< S
 
-  int64_t given_at(int64_t i) const {
-    return given->const_data_ptr<int64_t>()[i % given->numel()];
-  }
+  int64_t given_at(int64_t i) const { return given->const_data_ptr<int64_t>()[i % given->numel()]; }
 };
 
 template <class T>
@@ -31,31 +29,31 @@ class Sampling {
         reader_(logits.const_data_ptr<T>(), call.layout, call.mask_data(), call.mask_layout),
         index_(samples.index.mutable_data_ptr<int64_t>()),
         relaxed_(call.params.hard == 0 && call.facts.draw == math::Draw::gumbel) {
-    const Tensor first = samples.value.dim() > logits.dim() ? samples.value.select(0, 0)
-                                                            : samples.value;
+    const Tensor first =
+        samples.value.dim() > logits.dim() ? samples.value.select(0, 0) : samples.value;
     value_layout_ = RowLayout(first, call.axis);
   }
 
   void in_lanes() {
     const int64_t K = call_.K, blocks = (call_.N + kLanes - 1) / kLanes;
-    at::parallel_for(
-        0, blocks * samples_.count, call_.grain(kLanes), [&](int64_t begin, int64_t end) {
-          const Buffer<float> memory(6 * K * kLanes);
-          RowBlock b = call_.block();
-          float* logits = memory.data();
-          b.logits = b.grad = logits;
-          b.out = logits + K * kLanes;
-          b.scratch = b.out + K * kLanes;  // three rows
-          float* rows = b.scratch + 3 * K * kLanes;
-          int64_t in_lanes = -1;
-          for (int64_t i = begin; i < end; ++i) {
-            const int64_t block = i % blocks, n = block * kLanes;
-            const int count = rows_of_block(block, call_.N);
-            if (block != in_lanes) reader_.lanes(n, count, logits, rows);
-            in_lanes = block;
-            draw_block(b, i / blocks, n, count, rows);
-          }
-        });
+    at::parallel_for(0, blocks * samples_.count, call_.grain(kLanes),
+                     [&](int64_t begin, int64_t end) {
+                       const Buffer<float> memory(6 * K * kLanes);
+                       RowBlock b = call_.block();
+                       float* logits = memory.data();
+                       b.logits = b.grad = logits;
+                       b.out = logits + K * kLanes;
+                       b.scratch = b.out + K * kLanes;  // three rows
+                       float* rows = b.scratch + 3 * K * kLanes;
+                       int64_t in_lanes = -1;
+                       for (int64_t i = begin; i < end; ++i) {
+                         const int64_t block = i % blocks, n = block * kLanes;
+                         const int count = rows_of_block(block, call_.N);
+                         if (block != in_lanes) reader_.lanes(n, count, logits, rows);
+                         in_lanes = block;
+                         draw_block(b, i / blocks, n, count, rows);
+                       }
+                     });
   }
 
   void along_vector() {
@@ -142,6 +140,8 @@ class Sampling {
     switch (sampler()) {
       case Sampler::mixed:
         return math::mixed_inverse_cdf(t, logits, inv_tau, call_.uniform_mix, stream, call_.K);
+      case Sampler::mixed_argmax:
+        return math::mixed_argmax(t, logits, call_.uniform_mix, stream, call_.K);
       case Sampler::gumbel_race:
         return math::gumbel_argmax(t, logits, inv_tau, stream, scratch, call_.K);
       case Sampler::argmax:
@@ -213,9 +213,9 @@ std::tuple<Tensor, Tensor> sample(const Tensor& logits, const std::optional<Tens
       logits, Options{mask, tau_f, tau_b, numbers, uniform_mix, seed, offset, row0, dim}, method,
       given.has_value(), false, "sample");
   // The operator checks its arguments in words; inference mode reaches this kernel without it.
-  TORCH_CHECK_VALUE(!given || given->numel() == call.N ||
-                        given->numel() == call.N * count.value_or(1),
-                    "sample: index of the wrong size");
+  TORCH_CHECK_VALUE(
+      !given || given->numel() == call.N || given->numel() == call.N * count.value_or(1),
+      "sample: index of the wrong size");
   std::vector<int64_t> value_shape = logits.sizes().vec(), index_shape = logits.sizes().vec();
   index_shape.erase(index_shape.begin() + call.axis);
   if (count) {

@@ -113,7 +113,10 @@ template <class T>
 class RowReader {
  public:
   RowReader(const T* base, RowLayout layout, const bool* mask = nullptr, RowLayout mask_layout = {})
-      : base_(base), layout_(std::move(layout)), mask_(mask), mask_layout_(std::move(mask_layout)) {}
+      : base_(base),
+        layout_(std::move(layout)),
+        mask_(mask),
+        mask_layout_(std::move(mask_layout)) {}
 
   /// Row n, in the caller's memory or in `copy`.
   template <class Real>

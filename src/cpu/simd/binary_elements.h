@@ -47,8 +47,9 @@ class ElementBlock {
  private:
   GRADTHRU_HD void replace(const float* entries, Floats* tau, Floats* inverse) const {
     const Floats entry = read(entries);
-    const auto valid = Tile::both(Tile::less(floats(0), entry),
-                                  Tile::less(entry, floats(std::numeric_limits<float>::infinity())));
+    const auto valid =
+        Tile::both(Tile::less(floats(0), entry),
+                   Tile::less(entry, floats(std::numeric_limits<float>::infinity())));
     *tau = Tile::select(valid, entry, floats(std::numeric_limits<float>::quiet_NaN()));
     const Floats largest = floats(std::numeric_limits<float>::max());
     *inverse = Tile::min(floats(1) / *tau, largest);
@@ -125,12 +126,13 @@ void backward_binary(const ElementSpan& span) {
   const RowInVector t(nullptr, nullptr);
   for_each_block(span, [&](const ElementBlock& block) {
     auto element = element_of(span, block, block.read(span.grad));
+    // A temperature that is none makes the gradient NaN also where the rule does not use it.
+    element.grad = element.grad + (element.tau.tau_f + element.tau.tau_b) * t.set(0);
     if (span.uniform_mix == 0) return block.write(Rule::binary(t, element, *span.params));
     if constexpr (requires { typename Rule::IgnoresLaw; }) {
       return block.write(Rule::binary(t, element, *span.params) * t.set(1 - span.uniform_mix));
     } else {
-      const BinaryLaw law =
-          binary_law(t, element.logit, element.tau.inv_tau_f, span.uniform_mix);
+      const BinaryLaw law = binary_law(t, element.logit, element.tau.inv_tau_f, span.uniform_mix);
       element.logit = law.logit;
       element.tau = math::Temperatures<RowInVector>::of(1, 1);
       math::Params untempered = *span.params;

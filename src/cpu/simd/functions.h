@@ -2,8 +2,8 @@
 
 #include "cpu/simd/lanes.h"
 
-// Elementary functions on sixteen lanes. The same steps on every instruction set, every product with
-// a sum rounded once, so that the bits agree. Polynomials fitted for the least relative error.
+// Elementary functions on sixteen lanes. The same steps on every instruction set, every product
+// with a sum rounded once, so that the bits agree. Polynomials fitted for the least relative error.
 namespace gradthru::cpu::HWY_NAMESPACE {
 
 /// e^x for x <= 88, within 1 ulp; 0 below -86.6; NaN for NaN.
@@ -27,8 +27,7 @@ GRADTHRU_LONG Floats exp16(const Floats& x) {
     p = fma_vector(p, r, hn::Set(d, 0.4999999403953552f));
     const auto y = hn::Add(one, fma_vector(p, hn::Mul(r, r), r));
     const auto scale = hn::BitCast(d, hn::ShiftLeft<23>(hn::BitCast(IntTag(), shifted)));
-    result.part[i] =
-        hn::IfThenZeroElse(hn::Lt(x.part[i], hn::Set(d, -86.6f)), hn::Mul(y, scale));
+    result.part[i] = hn::IfThenZeroElse(hn::Lt(x.part[i], hn::Set(d, -86.6f)), hn::Mul(y, scale));
   }
   return result;
 }
@@ -72,8 +71,7 @@ GRADTHRU_LONG FloatVec log_vector(FloatVec x) {
   const auto upper = hn::IfThenElse(hn::Lt(x, infinity), finite, x);
   const auto lower = hn::IfThenElse(hn::Eq(x, hn::Zero(d)), hn::Neg(infinity),
                                     hn::Set(d, std::numeric_limits<float>::quiet_NaN()));
-  return hn::IfThenElse(hn::Lt(hn::Zero(d), x), upper,
-                        hn::IfThenElse(hn::Eq(x, x), lower, x));
+  return hn::IfThenElse(hn::Lt(hn::Zero(d), x), upper, hn::IfThenElse(hn::Eq(x, x), lower, x));
 }
 
 /// log x, within 1.1 ulp; -inf for 0, NaN for less.
@@ -93,8 +91,7 @@ GRADTHRU_LONG Floats log1p16(const Floats& x) {
     const auto near = hn::And(hn::Lt(hn::Set(d, -0.2928f), v), hn::Lt(v, hn::Set(d, 0.4142f)));
     const auto u = hn::Add(one, v);
     const auto correction = hn::Div(hn::Sub(v, hn::Sub(u, one)), u);
-    r.part[i] = hn::IfThenElse(near, log_from(v, hn::Zero(d)),
-                               hn::Add(log_vector(u), correction));
+    r.part[i] = hn::IfThenElse(near, log_from(v, hn::Zero(d)), hn::Add(log_vector(u), correction));
   }
   return r;
 }
@@ -112,8 +109,7 @@ GRADTHRU_LONG FloatVec log_of_word(UintVec word) {
   const auto chosen = hn::IfThenElse(hn::RebindMask(du, near_one), complement, word);
   const auto upper = hn::ConvertTo(d, hn::BitCast(di, hn::ShiftRight<16>(chosen)));
   const auto lower = hn::ConvertTo(d, hn::BitCast(di, hn::And(chosen, hn::Set(du, 0xffff))));
-  const auto unit = hn::Mul(fma_vector(upper, hn::Set(d, 65536.0f), lower),
-                            hn::Set(d, 0x1p-32f));
+  const auto unit = hn::Mul(fma_vector(upper, hn::Set(d, 65536.0f), lower), hn::Set(d, 0x1p-32f));
   FloatVec f, n;
   split(unit, &f, &n);
   const auto near = hn::RebindMask(d, near_one);

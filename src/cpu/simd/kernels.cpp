@@ -66,10 +66,14 @@ GRADTHRU_HD math::Temperatures<Tile> temperatures(const RowBlock& b) {
 
 template <class Tile>
 GRADTHRU_HD math::Row<Tile> row_of(const RowBlock& b) {
-  return {b.logits, b.grad,
-          b.out,    b.scratch,
-          b.K,      load_index<Tile>(b),
-          b.given,  {b.seed, b.offset, b.row},
+  return {b.logits,
+          b.grad,
+          b.out,
+          b.scratch,
+          b.K,
+          load_index<Tile>(b),
+          b.given,
+          {b.seed, b.offset, b.row},
           temperatures<Tile>(b)};
 }
 
@@ -84,9 +88,11 @@ void sample(Sampler sampler, RowBlock& b) {
     case Sampler::mixed:
       return store_drawn<Tile>(
           math::mixed_inverse_cdf(t, b.logits, inv_tau, b.uniform_mix, stream, b.K), b);
+    case Sampler::mixed_argmax:
+      return store_drawn<Tile>(math::mixed_argmax(t, b.logits, b.uniform_mix, stream, b.K), b);
     case Sampler::gumbel_race:
-      return store_drawn<Tile>(
-          math::gumbel_argmax(t, b.logits, inv_tau, stream, b.scratch, b.K), b);
+      return store_drawn<Tile>(math::gumbel_argmax(t, b.logits, inv_tau, stream, b.scratch, b.K),
+                               b);
     case Sampler::argmax:
       return store_drawn<Tile>(math::argmax(t, b.logits, b.K), b);
   }

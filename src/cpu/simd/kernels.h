@@ -5,8 +5,9 @@
 #include "math/registry.h"
 #include "math/row.h"
 
-// The joint between the drivers and the vector kernels, which are compiled once per instruction set.
-// Plain data and pointers only: no symbol but the tables themselves is shared between the sets.
+// The joint between the drivers and the vector kernels, which are compiled once per instruction
+// set. Plain data and pointers only: no symbol but the tables themselves is shared between the
+// sets.
 namespace gradthru::cpu {
 
 /// Rows that are worked on together, whatever the width of the machine's vectors: every instruction
@@ -35,21 +36,22 @@ struct RowBlock {
   double uniform_mix;
   bool given;
   bool untempered;  ///< the law of the index has no temperature
-  RunBlocks run;  ///< shares the columns of a single long row among threads; null for one thread
+  RunBlocks run;    ///< shares the columns of a single long row among threads; null for one thread
   float tau_f[kLanes], inv_tau_f[kLanes], tau_b[kLanes], inv_tau_b[kLanes];
   int64_t index[kLanes];  ///< result of the draw, argument of the backward; within [0, K)
   float maximum[kLanes];  ///< result of the draw: NaN tells an invalid row, -inf an empty one
 };
 
 /// How the index is drawn, decided once per call.
-enum class Sampler { inverse_cdf, mixed, gumbel_race, argmax };
+enum class Sampler { inverse_cdf, mixed, mixed_argmax, gumbel_race, argmax };
 
-/// Binary elements [begin, end) of one sample, numbered absolutely: element e stands at p[e - first].
+/// Binary elements [begin, end) of one sample, numbered absolutely: element e stands at p[e -
+/// first].
 struct ElementSpan {
   const float* logits;
-  const float* grad;  ///< df/db in {0,1} coding (backward)
-  const float* on;    ///< 1 or 0: the sample (backward, or given)
-  float* out;         ///< the sample as 1 or 0, the relaxed sample, or the gradient
+  const float* grad;   ///< df/db in {0,1} coding (backward)
+  const float* on;     ///< 1 or 0: the sample (backward, or given)
+  float* out;          ///< the sample as 1 or 0, the relaxed sample, or the gradient
   const float* tau_f;  ///< per element, or null: params
   const float* tau_b;
   uint64_t first, begin, end;

@@ -34,7 +34,8 @@ inline constexpr int kParts = 16 / kWidth;
 #define GRADTHRU_LONG GRADTHRU_HD
 #endif
 
-// What the sets of instructions differ in is hidden here: a Pack is sixteen lanes in kParts vectors.
+// What the sets of instructions differ in is hidden here: a Pack is sixteen lanes in kParts
+// vectors.
 #define GRADTHRU_PARTS(i) _Pragma("GCC unroll 4") for (int i = 0; i < kParts; ++i)
 
 /// A predicate of each lane.
@@ -121,8 +122,8 @@ GRADTHRU_HD Doubles widen(const Floats& v) {
 }
 
 #if HWY_TARGET == HWY_SSE4
-/// a b + c rounded once, for machines that cannot: the product is exact in double, the sum is rounded
-/// to odd, so that rounding it to single is as rounding the exact sum.
+/// a b + c rounded once, for machines that cannot: the product is exact in double, the sum is
+/// rounded to odd, so that rounding it to single is as rounding the exact sum.
 GRADTHRU_HD DoubleVec fma_to_odd(DoubleVec a, DoubleVec b, DoubleVec c) {
   const DoubleTag d;
   const WordTag w;
@@ -144,12 +145,12 @@ GRADTHRU_HD DoubleVec fma_to_odd(DoubleVec a, DoubleVec b, DoubleVec c) {
 GRADTHRU_LONG FloatVec fma_vector(FloatVec a, FloatVec b, FloatVec c) {
   const hn::Half<FloatTag> half;
   const DoubleTag d;
-  const auto low = fma_to_odd(hn::PromoteTo(d, hn::LowerHalf(half, a)),
-                              hn::PromoteTo(d, hn::LowerHalf(half, b)),
-                              hn::PromoteTo(d, hn::LowerHalf(half, c)));
-  const auto high = fma_to_odd(hn::PromoteTo(d, hn::UpperHalf(half, a)),
-                               hn::PromoteTo(d, hn::UpperHalf(half, b)),
-                               hn::PromoteTo(d, hn::UpperHalf(half, c)));
+  const auto low =
+      fma_to_odd(hn::PromoteTo(d, hn::LowerHalf(half, a)), hn::PromoteTo(d, hn::LowerHalf(half, b)),
+                 hn::PromoteTo(d, hn::LowerHalf(half, c)));
+  const auto high =
+      fma_to_odd(hn::PromoteTo(d, hn::UpperHalf(half, a)), hn::PromoteTo(d, hn::UpperHalf(half, b)),
+                 hn::PromoteTo(d, hn::UpperHalf(half, c)));
   return hn::Combine(FloatTag(), hn::DemoteTo(half, high), hn::DemoteTo(half, low));
 }
 #else

@@ -15,9 +15,9 @@ GRADTHRU_HD FloatVec load_quads(const float* const* rows, int64_t k) {
   const QuadTag q;
 #if HWY_TARGET <= HWY_AVX3
   const hn::Half<FloatTag> h;
-  return hn::Combine(
-      FloatTag(), hn::Combine(h, hn::LoadU(q, rows[12] + k), hn::LoadU(q, rows[8] + k)),
-      hn::Combine(h, hn::LoadU(q, rows[4] + k), hn::LoadU(q, rows[0] + k)));
+  return hn::Combine(FloatTag(),
+                     hn::Combine(h, hn::LoadU(q, rows[12] + k), hn::LoadU(q, rows[8] + k)),
+                     hn::Combine(h, hn::LoadU(q, rows[4] + k), hn::LoadU(q, rows[0] + k)));
 #elif HWY_TARGET <= HWY_AVX2
   return hn::Combine(FloatTag(), hn::LoadU(q, rows[4] + k), hn::LoadU(q, rows[0] + k));
 #else
@@ -149,8 +149,7 @@ inline void to_bfloat16(const float* in, uint16_t* out, int64_t n) {
     const auto tie = hn::And(hn::ShiftRight<16>(bits), hn::Set(wide, 1));
     const auto nearest = hn::Add(bits, hn::Add(tie, hn::Set(wide, 0x7fff)));
     const auto nan = hn::RebindMask(wide, hn::Ne(x, x));
-    const auto result =
-        hn::ShiftRight<16>(hn::IfThenElse(nan, hn::Set(wide, 0x7fc00000), nearest));
+    const auto result = hn::ShiftRight<16>(hn::IfThenElse(nan, hn::Set(wide, 0x7fc00000), nearest));
     hn::StoreU(hn::DemoteTo(u, hn::BitCast(ints, result)), u, to);
   });
 }

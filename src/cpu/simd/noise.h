@@ -5,8 +5,8 @@
 #include "cpu/simd/functions.h"
 
 // Philox4x32-10 on sixteen counters, and the noise made of it. A 64-bit lane carries one counter
-// word in its lower half, which is what the widening multiplication reads; what is in the upper half
-// does not matter.
+// word in its lower half, which is what the widening multiplication reads; what is in the upper
+// half does not matter.
 namespace gradthru::cpu::HWY_NAMESPACE {
 
 struct Counters {
@@ -43,7 +43,7 @@ GRADTHRU_HD void philox(uint64_t seed, Counters* a, Counters* b) {
 /// The words of one block of four columns for sixteen successive rows: word j of lane i belongs to
 /// (row + i, 4 block + j).
 GRADTHRU_LONG void words_of_rows(uint64_t seed, uint64_t offset, uint64_t row, uint64_t block,
-                               bool low, Uints words[4]) {
+                                 bool low, Uints words[4]) {
   const WordTag w;
   const UintTag u;
   const auto c0 = hn::Set(w, static_cast<uint32_t>(block));
@@ -68,7 +68,8 @@ GRADTHRU_LONG void words_of_rows(uint64_t seed, uint64_t offset, uint64_t row, u
 }
 
 /// The high words of sixteen columns, from a multiple of 16, of one row.
-GRADTHRU_LONG Uints words_of_columns(uint64_t seed, uint64_t offset, uint64_t row, uint64_t column) {
+GRADTHRU_LONG Uints words_of_columns(uint64_t seed, uint64_t offset, uint64_t row,
+                                     uint64_t column) {
   const math::Words first = math::cell_counter(offset, row, column, false);
   using FourTag = hn::CappedTag<uint64_t, 4>;
   constexpr int kStep = static_cast<int>(hn::MaxLanes(FourTag()));
@@ -108,8 +109,8 @@ GRADTHRU_HD uint32_t lanes_needing_low_words(const Uints& high) {
   const UintTag u;
   uint32_t lanes = 0;
   GRADTHRU_PARTS(i) {
-    const auto outer = hn::Eq(
-        hn::ShiftRight<25>(hn::Add(high.part[i], hn::Set(u, 1u << 24))), hn::Zero(u));
+    const auto outer =
+        hn::Eq(hn::ShiftRight<25>(hn::Add(high.part[i], hn::Set(u, 1u << 24))), hn::Zero(u));
     uint8_t bits[8] = {};
     hn::StoreMaskBits(u, outer, bits);
     lanes |= (uint32_t{bits[0]} | uint32_t{bits[1]} << 8) << (i * kWidth);

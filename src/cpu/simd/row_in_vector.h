@@ -177,16 +177,16 @@ class RowInVector : public LaneArithmetic {
   GRADTHRU_HD static B lanes_equal(int32_t lane) {
     B r;
     GRADTHRU_PARTS(i) {
-      r.part[i] = hn::RebindMask(
-          FloatTag(), hn::Eq(hn::Iota(IntTag(), i * kWidth), hn::Set(IntTag(), lane)));
+      r.part[i] = hn::RebindMask(FloatTag(),
+                                 hn::Eq(hn::Iota(IntTag(), i * kWidth), hn::Set(IntTag(), lane)));
     }
     return r;
   }
   GRADTHRU_HD static B lanes_below(int count) {
     B r;
     GRADTHRU_PARTS(i) {
-      r.part[i] = hn::RebindMask(
-          FloatTag(), hn::Lt(hn::Iota(IntTag(), i * kWidth), hn::Set(IntTag(), count)));
+      r.part[i] = hn::RebindMask(FloatTag(),
+                                 hn::Lt(hn::Iota(IntTag(), i * kWidth), hn::Set(IntTag(), count)));
     }
     return r;
   }
@@ -232,9 +232,8 @@ class RowInVector : public LaneArithmetic {
       return;
     }
     const void* context = &one;
-    run_(blocks, const_cast<void*>(context), [](void* c, int64_t b) {
-      (*static_cast<decltype(one)*>(c))(b);
-    });
+    run_(blocks, const_cast<void*>(context),
+         [](void* c, int64_t b) { (*static_cast<decltype(one)*>(c))(b); });
   }
 
   /// Results of the blocks in their order; a group of them is computed at a time, on all threads.

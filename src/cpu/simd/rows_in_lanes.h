@@ -113,7 +113,8 @@ class RowsInLanes : public LaneArithmetic {
     D u;
     const hn::Half<UintTag> half;
     GRADTHRU_PARTS(i) {
-      u.low[i] = uniform_of(hn::LowerHalf(half, high[0].part[i]), hn::LowerHalf(half, low[0].part[i]));
+      u.low[i] =
+          uniform_of(hn::LowerHalf(half, high[0].part[i]), hn::LowerHalf(half, low[0].part[i]));
       u.high[i] =
           uniform_of(hn::UpperHalf(half, high[0].part[i]), hn::UpperHalf(half, low[0].part[i]));
     }
@@ -134,7 +135,7 @@ class RowsInLanes : public LaneArithmetic {
 
  private:
   GRADTHRU_HD static hn::Vec<hn::RebindToSigned<DoubleTag>> passed(DoubleVec sum,
-                                                                  DoubleVec target) {
+                                                                   DoubleVec target) {
     const hn::RebindToSigned<DoubleTag> d_int;
     return hn::BitCast(d_int, hn::VecFromMask(DoubleTag(), hn::Le(sum, target)));
   }
@@ -159,8 +160,7 @@ class RowsInLanes : public LaneArithmetic {
       }
     }
     GRADTHRU_PARTS(i) {
-      index.part[i] =
-          hn::IfThenElse(hn::Lt(index.part[i], limit), index.part[i], last.part[i]);
+      index.part[i] = hn::IfThenElse(hn::Lt(index.part[i], limit), index.part[i], last.part[i]);
     }
     return index;
   }
@@ -193,7 +193,8 @@ class RowsInLanes : public LaneArithmetic {
     store16(*values, lane);
     for (; lanes != 0; lanes &= lanes - 1) {
       const int i = __builtin_ctz(lanes);
-      lane[i] = -log_pair_of_cell(s.seed, s.offset, s.row + static_cast<uint64_t>(i), column).log_1mv;
+      lane[i] =
+          -log_pair_of_cell(s.seed, s.offset, s.row + static_cast<uint64_t>(i), column).log_1mv;
     }
     *values = load16(lane);
   }
