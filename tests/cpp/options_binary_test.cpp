@@ -229,7 +229,7 @@ TEST_P(BinaryOption, Temperatures) {
       if (takes) {
         expect_all(cases, e);
       } else {
-        expect_refused(cases[0], e, "has no parameter tau_b");
+        expect_refused(cases[0], e, forward ? "has no parameter tau_f" : "has no parameter tau_b");
       }
     }
 }
@@ -242,6 +242,8 @@ TEST_P(BinaryOption, InvalidElementsAndTheCheckThatNamesThem) {
   const std::string what(gradthru::name(GetParam()));
   c.options.check = true;
   expect_refused(c, e, what + ": element 3: logits must not be NaN or +inf, got nan");
+  const auto known = gradthru::about(GetParam()).parameters;
+  if (std::count(known.begin(), known.end(), "tau_f") == 0) return;
   BinaryCase cold = plain("tau", 11);
   cold.options.check = true;
   expect_as_reference(cold, e);

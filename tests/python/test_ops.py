@@ -11,6 +11,7 @@ torch.ops.load_library(os.environ["GRADTHRU_LIBRARY"])
 OPS = torch.ops.gradthru
 REGISTRY = open(os.environ["GRADTHRU_REGISTRY"]).read()
 METHODS = re.findall(r"^GRADTHRU_ESTIMATOR\((\w+)", REGISTRY, re.MULTILINE)
+ENTRIES = dict(re.findall(r'^GRADTHRU_ESTIMATOR\((\w+), \w+, "([^"]*)"', REGISTRY, re.MULTILINE))
 PARAMETERS = re.findall(r"^GRADTHRU_PARAMETER\((\w+)", REGISTRY, re.MULTILINE)
 VALUES = {"tau_f": 1.5, "tau_b": 0.7, "noise": 1.0, "samples": 2.0}
 NUMBERS = [VALUES.get(name, 1.0) for name in PARAMETERS]
@@ -40,6 +41,33 @@ def binary_arguments(argument, method, *, tau_f=None, tau_b=None, uniform_mix=0.
 def test_sample_passes_opcheck(method, samples):
     argument = logits(5, 4, 2).requires_grad_()
     opcheck(OPS.sample.default, sample_arguments(argument, method, 1, samples))
+
+
+def option_tensors(method, mask, rows):
+    """A mask and per-row temperatures, as far as the method takes them."""
+    tau = torch.linspace(0.5, 2.0, rows)
+    taken = re.findall(r"tau_[fb]", ENTRIES[method])
+    return {"mask": mask} | {name: tau for name in taken}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_options_pass_opcheck(method):
+    argument = logits(5, 4).requires_grad_()
+    options = option_tensors(method, torch.tensor([True, False, True, True]), rows=5)
+    opcheck(OPS.sample.default, sample_arguments(argument, method, samples=2, **options))
+    op = getattr(OPS, method + "_backward").default
+    index = torch.tensor([0, 3, 2, -1, 2])
+    opcheck(op, backward_arguments(logits(5, 4), logits(5, 4), index, **options))
+    del options["mask"]
+    opcheck(OPS.sample_binary.default,
+            binary_arguments(logits(5).requires_grad_(), method, **options))
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if "mix" in ENTRIES[name].split()])
+def test_uniform_mix_passes_opcheck(method):
+    argument = logits(5, 4).requires_grad_()
+    opcheck(OPS.sample.default, sample_arguments(argument, method, uniform_mix=0.25))
+    opcheck(OPS.sample_binary.default, binary_arguments(argument, method, uniform_mix=0.25))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -108,3 +136,29 @@ def test_bad_tensors_are_refused_in_words(arguments, error):
     argument, index, dim, samples = arguments
     with pytest.raises((TypeError, ValueError, IndexError), match=error):
         OPS.sample(*sample_arguments(argument, dim=dim, samples=samples, index=index))
+
+
+@pytest.mark.parametrize("method, options, error", [
+    ("st", {"mask": torch.ones(4)}, "mask must be bool, got Float"),
+    ("st", {"mask": torch.ones(5, dtype=torch.bool)}, "mask must be broadcastable to the logits"),
+    ("st", {"tau_f": torch.ones(5, dtype=torch.long)}, "tau_f must be a floating-point tensor"),
+    ("st", {"tau_f": torch.ones(4)}, "tau_f must be broadcastable to the rows"),
+    ("st", {"tau_b": torch.ones(5).requires_grad_()}, "tau_b must not require grad"),
+    ("zgr", {"tau_b": torch.ones(5)}, "zgr has no parameter tau_b"),
+    ("st", {"uniform_mix": 1.0}, r"uniform_mix must be in \[0, 1\), got 1"),
+    ("st", {"uniform_mix": float("nan")}, "uniform_mix must be in"),
+    ("gst", {"uniform_mix": 0.5}, "uniform_mix must be 0 for gst"),
+    ("reinmax", {"uniform_mix": 0.5}, "needs tau_b = tau_f"),
+    ("st", {"params": NUMBERS + [1.0]}, "params must have"),
+])
+def test_bad_options_are_refused_in_words(method, options, error):
+    with pytest.raises((TypeError, ValueError), match=error):
+        OPS.sample(*sample_arguments(logits(5, 4), method, **options))
+
+
+def test_a_mask_changed_before_the_backward_is_noticed():
+    argument, mask = logits(5, 4).requires_grad_(), torch.ones(4, dtype=torch.bool)
+    onehot, _ = OPS.sample(*sample_arguments(argument, mask=mask))
+    mask[0] = False
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        onehot.sum().backward()
