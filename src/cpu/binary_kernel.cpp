@@ -90,9 +90,11 @@ class ScalarElement {
     tau_b_ = entry(call.tau_b, call.params.tau_b);
   }
 
-  double draw(double logit) const {
+  /// The sample as 1 or 0: drawn, or *given.
+  double draw(double logit, const double* given) const {
     const double check = logit + 0 * (tau_f_ + tau_b_);
     if (std::isnan(check)) return check;
+    if (given != nullptr) return *given > call_.values.threshold() ? 1 : 0;
     if (tau_f_ == 0 && !call_.untempered()) return logit >= 0 ? 1 : 0;
     const double scaled = law_of(logit).logit;
     double log_v, log_1mv;
@@ -106,24 +108,29 @@ class ScalarElement {
 
   template <class Rule>
   double backward(double logit, double on, double grad) const {
-    const auto plain = element(logit, on, grad + 0 * (tau_f_ + tau_b_));
-    if (call_.uniform_mix == 0) return Rule::binary(tile_, plain, call_.params);
-    if constexpr (requires { typename Rule::IgnoresLaw; }) {
-      return Rule::binary(tile_, plain, call_.params) * (1 - call_.uniform_mix);
-    } else {
-      const Law law = law_of(logit);
-      auto at_law = element(law.logit, on, plain.grad);
-      at_law.tau = math::Temperatures<Tile>::of(1, 1);
-      Params untempered = call_.params;
-      untempered.tau_f = untempered.tau_b = 1;
-      return Rule::binary(tile_, at_law, untempered) * law.slope;
-    }
+    return rule<Rule>(logit, on, grad) + 0 * (tau_f_ + tau_b_);
   }
 
  private:
   struct Law {
     double logit, slope;
   };
+
+  template <class Rule>
+  double rule(double logit, double on, double grad) const {
+    const auto plain = element(logit, on, grad);
+    if (call_.uniform_mix == 0) return Rule::binary(tile_, plain, call_.params);
+    if constexpr (requires { typename Rule::IgnoresLaw; }) {
+      return Rule::binary(tile_, plain, call_.params) * (1 - call_.uniform_mix);
+    } else {
+      const Law law = law_of(logit);
+      auto at_law = element(law.logit, on, grad);
+      at_law.tau = math::Temperatures<Tile>::of(1, 1);
+      Params untempered = call_.params;
+      untempered.tau_f = untempered.tau_b = 1;
+      return Rule::binary(tile_, at_law, untempered) * law.slope;
+    }
+  }
 
   Law law_of(double logit) const {
     const double inv_tau = call_.untempered() ? 1 : math::inverse<double>(tau_f_);
@@ -203,10 +210,8 @@ void sample_elements(const BinaryCall& call, const T* in, const T* replay, int64
           const T* values = replay + (replay_count == call.N ? 0 : s * call.N) + begin;
           Storage<T>::read(values, 1, count, chunk.on);
           for (int64_t i = 0; i < count; ++i) chunk.on[i] = chunk.on[i] > threshold ? 1.0f : 0.0f;
-          std::copy_n(chunk.on, count, chunk.out);
-        } else {
-          kernels().sample_binary(elements);
         }
+        kernels().sample_binary(elements);
         if (call.relaxed()) {
           std::copy_n(chunk.out, count, chunk.on);
           kernels().relax_binary(elements);
@@ -224,8 +229,7 @@ void sample_elements(const BinaryCall& call, const double* in, const double* rep
     for (int64_t i = begin; i < end; ++i) {
       const int64_t n = i % call.N;
       const ScalarElement element(call, n, i / call.N);
-      double b = replay != nullptr ? double(replay[i % replay_count] > call.values.threshold())
-                                   : element.draw(in[n]);
+      double b = element.draw(in[n], replay != nullptr ? replay + i % replay_count : nullptr);
       if (call.relaxed()) b = element.relax(in[n], b);
       out[i] = call.values.off + call.values.span() * b;
     }

@@ -91,7 +91,7 @@ class Backward {
           b.grad = grad_reader(s).row(n, copy + 2 * K);
           b.out = g_.samples > 1 ? copy + 3 * K : sum;
           const uint32_t invalid = call_.begin_block(b, n, 1, s);
-          const int64_t code = invalid != 0 ? math::kInvalid : code_of(b.logits, 1, s, n);
+          const int64_t code = code_of(b.logits, 1, s, n, invalid != 0);
           if (code >= 0) {
             b.index[0] = code;
             kernels().backward_vector[g_.method](b);
@@ -117,7 +117,7 @@ class Backward {
         const bool valid = call_.temperatures(n, &f, &b);
         for (int64_t s = 0; s < g_.samples; ++s) {
           double* out = g_.samples > 1 ? copy + 3 * K : sum;
-          const int64_t code = valid ? code_of(logits, 1, s, n) : math::kInvalid;
+          const int64_t code = code_of(logits, 1, s, n, !valid);
           if (code >= 0) {
             const math::Row<DoubleTile> row{
                 logits,
@@ -148,10 +148,11 @@ class Backward {
 
   /// The category of row n in sample s, or why there is none.
   template <class Real>
-  int64_t code_of(const Real* logits, int64_t step, int64_t s, int64_t n) const {
+  int64_t code_of(const Real* logits, int64_t step, int64_t s, int64_t n, bool invalid) const {
     const int64_t index = g_.index_at(s * call_.N + n);
-    return call_.given ? accept_given(index, call_.K, Real(0), logits, step)
-                       : accept_drawn(index, call_.K, logits, step);
+    const Real maximum = invalid ? std::numeric_limits<Real>::quiet_NaN() : Real(0);
+    if (call_.given) return accept_given(index, call_.K, maximum, logits, step);
+    return invalid ? math::kInvalid : accept_drawn(index, call_.K, logits, step);
   }
 
   /// The gradient of a row without a sample.
@@ -165,7 +166,7 @@ class Backward {
     bool all = true;
     for (int i = 0; i < kLanes; ++i) {
       const int row = std::min(i, count - 1);
-      code[i] = invalid >> row & 1 ? math::kInvalid : code_of(b.logits + row, kLanes, s, n + row);
+      code[i] = code_of(b.logits + row, kLanes, s, n + row, (invalid >> row & 1) != 0);
       all = all && code[i] >= 0;
       b.index[i] = std::max<int64_t>(code[i], 0);
     }

@@ -72,7 +72,7 @@ class Sampling {
                   b.out = memory.data() + 4 * K;
                   const uint32_t invalid = call_.begin_block(b, n, 1, s);
                   kernels().sample_vector(sampler(), b);
-                  const int64_t code = invalid != 0 ? math::kInvalid : code_of(b, 0, i, 1);
+                  const int64_t code = code_of(b, 0, i, 1, invalid != 0);
                   if (relaxed_ && code >= 0) {
                     b.index[0] = code;
                     kernels().relax_vector(b);
@@ -101,12 +101,9 @@ class Sampling {
                                   call_.offset + static_cast<uint64_t>(s) * call_.facts.offsets,
                                   call_.row0 + static_cast<uint64_t>(n)};
         const auto drawn = draw(t, logits, f, stream, memory.data());
-        int64_t code = math::kInvalid;
-        if (valid && call_.given) {
-          code = accept_given(samples_.given_at(i), K, drawn.maximum, logits, 1);
-        } else if (valid) {
-          code = validated(drawn.maximum, drawn.index);
-        }
+        const double maximum = valid ? drawn.maximum : std::numeric_limits<double>::quiet_NaN();
+        const int64_t code = call_.given ? accept_given(samples_.given_at(i), K, maximum, logits, 1)
+                                         : validated(maximum, drawn.index);
         if (relaxed_ && code >= 0) {
           double* out = memory.data() + 4 * K;
           math::gumbel_softmax::forward(
@@ -157,7 +154,7 @@ class Sampling {
     kernels().sample_lanes(sampler(), b);
     int64_t code[kLanes];
     for (int i = 0; i < count; ++i) {
-      code[i] = invalid >> i & 1 ? math::kInvalid : code_of(b, i, s * call_.N + n + i, kLanes);
+      code[i] = code_of(b, i, s * call_.N + n + i, kLanes, (invalid >> i & 1) != 0);
     }
     if (relaxed_) {
       for (int i = 0; i < kLanes; ++i) {
@@ -176,11 +173,12 @@ class Sampling {
   }
 
   /// The category of sampled row i, which lane `lane` of the block has drawn, or why there is none.
-  int64_t code_of(const RowBlock& b, int lane, int64_t i, int64_t step) const {
+  int64_t code_of(const RowBlock& b, int lane, int64_t i, int64_t step, bool invalid) const {
+    const float maximum = invalid ? std::numeric_limits<float>::quiet_NaN() : b.maximum[lane];
     if (call_.given) {
-      return accept_given(samples_.given_at(i), call_.K, b.maximum[lane], b.logits + lane, step);
+      return accept_given(samples_.given_at(i), call_.K, maximum, b.logits + lane, step);
     }
-    return validated(b.maximum[lane], b.index[lane]);
+    return validated(maximum, b.index[lane]);
   }
 
   RowWriter<T> writer(int64_t s) const {

@@ -91,7 +91,9 @@ inline void sample_binary(const ElementSpan& span) {
     const auto tau = block.tau();
     const Floats one = floats(1), zero = floats(0);
     Floats drawn;
-    if (!span.untempered && span.tau_f == nullptr && span.params->tau_f == 0) {
+    if (span.given) {
+      drawn = block.read(span.on);
+    } else if (!span.untempered && span.tau_f == nullptr && span.params->tau_f == 0) {
       drawn = t.select(t.less(logit, zero), zero, one);
     } else {
       const Floats inv_tau = span.untempered ? one : tau.inv_tau_f;
@@ -127,17 +129,18 @@ void backward_binary(const ElementSpan& span) {
   for_each_block(span, [&](const ElementBlock& block) {
     auto element = element_of(span, block, block.read(span.grad));
     // A temperature that is none makes the gradient NaN also where the rule does not use it.
-    element.grad = element.grad + (element.tau.tau_f + element.tau.tau_b) * t.set(0);
-    if (span.uniform_mix == 0) return block.write(Rule::binary(t, element, *span.params));
+    const Floats check = (element.tau.tau_f + element.tau.tau_b) * t.set(0);
+    const auto write = [&](const Floats& gradient) { block.write(gradient + check); };
+    if (span.uniform_mix == 0) return write(Rule::binary(t, element, *span.params));
     if constexpr (requires { typename Rule::IgnoresLaw; }) {
-      return block.write(Rule::binary(t, element, *span.params) * t.set(1 - span.uniform_mix));
+      return write(Rule::binary(t, element, *span.params) * t.set(1 - span.uniform_mix));
     } else {
       const BinaryLaw law = binary_law(t, element.logit, element.tau.inv_tau_f, span.uniform_mix);
       element.logit = law.logit;
       element.tau = math::Temperatures<RowInVector>::of(1, 1);
       math::Params untempered = *span.params;
       untempered.tau_f = untempered.tau_b = 1;
-      block.write(Rule::binary(t, element, untempered) * law.slope);
+      write(Rule::binary(t, element, untempered) * law.slope);
     }
   });
 }
