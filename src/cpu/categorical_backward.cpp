@@ -30,7 +30,6 @@ struct Gradients {
   RowRule rule;
   int64_t scratch_rows;
 
-  int64_t index_at(int64_t i) const { return index.const_data_ptr<int64_t>()[i % index.numel()]; }
   bool has_sample_dimension() const { return grad.dim() > logits.dim(); }
 };
 
@@ -41,7 +40,11 @@ class Backward {
       : call_(call),
         g_(g),
         reader_(g.logits.const_data_ptr<T>(), call.layout, call.mask_data(), call.mask_layout),
-        writer_(g.result.mutable_data_ptr<T>(), RowLayout(g.result, call.axis)) {
+        result_layout_(g.result, call.axis),
+        writer_(g.result.mutable_data_ptr<T>(), result_layout_),
+        grads_(g.grad.const_data_ptr<T>()),
+        index_(g.index.const_data_ptr<int64_t>()),
+        index_per_sample_(g.index.numel() > call.N) {
     const bool leading = g.has_sample_dimension();
     grad_layout_ = leading ? RowLayout(g.grad, call.axis + 1, 1) : RowLayout(g.grad, call.axis);
     grad_step_ = leading ? g.grad.stride(0) : 0;
@@ -142,14 +145,12 @@ class Backward {
   }
 
  private:
-  RowReader<T> grad_reader(int64_t s) const {
-    return {g_.grad.const_data_ptr<T>() + s * grad_step_, grad_layout_};
-  }
+  RowReader<T> grad_reader(int64_t s) const { return {grads_ + s * grad_step_, grad_layout_}; }
 
   /// The category of row n in sample s, or why there is none.
   template <class Real>
   int64_t code_of(const Real* logits, int64_t step, int64_t s, int64_t n, bool invalid) const {
-    const int64_t index = g_.index_at(s * call_.N + n);
+    const int64_t index = index_[index_per_sample_ ? s * call_.N + n : n];
     const Real maximum = invalid ? std::numeric_limits<Real>::quiet_NaN() : Real(0);
     if (call_.given) return accept_given(index, call_.K, maximum, logits, step);
     return invalid ? math::kInvalid : accept_drawn(index, call_.K, logits, step);
@@ -160,8 +161,22 @@ class Backward {
     return code == math::kInvalid ? std::numeric_limits<float>::quiet_NaN() : 0.0f;
   }
 
+  /// Copies the indices of a full block; false if one of them is not a category.
+  bool indices_of_block(RowBlock& b, int64_t n, int64_t s) const {
+    const int64_t* index = index_ + (index_per_sample_ ? s * call_.N + n : n);
+    bool inside = true;
+    for (int i = 0; i < kLanes; ++i) {
+      inside &= static_cast<uint64_t>(index[i]) < static_cast<uint64_t>(call_.K);
+      b.index[i] = index[i];
+    }
+    return inside;
+  }
+
   void block_of_rows(RowBlock& b, int64_t n, int count, int64_t s) const {
     const uint32_t invalid = call_.begin_block(b, n, count, s);
+    if (count == kLanes && invalid == 0 && !call_.given && indices_of_block(b, n, s)) {
+      return kernels().backward_lanes[g_.method](b);
+    }
     int64_t code[kLanes];
     bool all = true;
     for (int i = 0; i < kLanes; ++i) {
@@ -186,8 +201,11 @@ class Backward {
   const CategoricalCall& call_;
   const Gradients& g_;
   RowReader<T> reader_;
+  RowLayout result_layout_, grad_layout_;
   RowWriter<T> writer_;
-  RowLayout grad_layout_;
+  const T* grads_;
+  const int64_t* index_;
+  bool index_per_sample_;
   int64_t grad_step_;
 };
 

@@ -16,8 +16,6 @@ struct Samples {
   Tensor value, index;
   std::optional<Tensor> given;
   int64_t count;  ///< S
-
-  int64_t given_at(int64_t i) const { return given->const_data_ptr<int64_t>()[i % given->numel()]; }
 };
 
 template <class T>
@@ -27,7 +25,10 @@ class Sampling {
       : call_(call),
         samples_(samples),
         reader_(logits.const_data_ptr<T>(), call.layout, call.mask_data(), call.mask_layout),
+        value_(samples.value.mutable_data_ptr<T>()),
         index_(samples.index.mutable_data_ptr<int64_t>()),
+        given_(samples.given ? samples.given->const_data_ptr<int64_t>() : nullptr),
+        given_per_sample_(samples.given && samples.given->numel() > call.N),
         relaxed_(call.params.hard == 0 && call.facts.draw == math::Draw::gumbel) {
     const Tensor first =
         samples.value.dim() > logits.dim() ? samples.value.select(0, 0) : samples.value;
@@ -72,7 +73,7 @@ class Sampling {
                   b.out = memory.data() + 4 * K;
                   const uint32_t invalid = call_.begin_block(b, n, 1, s);
                   kernels().sample_vector(sampler(), b);
-                  const int64_t code = code_of(b, 0, i, 1, invalid != 0);
+                  const int64_t code = code_of(b, 0, s, n, 1, invalid != 0);
                   if (relaxed_ && code >= 0) {
                     b.index[0] = code;
                     kernels().relax_vector(b);
@@ -102,7 +103,7 @@ class Sampling {
                                   call_.row0 + static_cast<uint64_t>(n)};
         const auto drawn = draw(t, logits, f, stream, memory.data());
         const double maximum = valid ? drawn.maximum : std::numeric_limits<double>::quiet_NaN();
-        const int64_t code = call_.given ? accept_given(samples_.given_at(i), K, maximum, logits, 1)
+        const int64_t code = call_.given ? accept_given(given_at(s, n), K, maximum, logits, 1)
                                          : validated(maximum, drawn.index);
         if (relaxed_ && code >= 0) {
           double* out = memory.data() + 4 * K;
@@ -152,9 +153,13 @@ class Sampling {
   void draw_block(RowBlock& b, int64_t s, int64_t n, int count, float* rows) {
     const uint32_t invalid = call_.begin_block(b, n, count, s);
     kernels().sample_lanes(sampler(), b);
+    if (!relaxed_ && !call_.given && invalid == 0 && every_row_drawn(b)) {
+      std::copy_n(b.index, count, index_ + s * call_.N + n);
+      return writer(s).onehots(n, count, b.index);
+    }
     int64_t code[kLanes];
     for (int i = 0; i < count; ++i) {
-      code[i] = code_of(b, i, s * call_.N + n + i, kLanes, (invalid >> i & 1) != 0);
+      code[i] = code_of(b, i, s, n + i, kLanes, (invalid >> i & 1) != 0);
     }
     if (relaxed_) {
       for (int i = 0; i < kLanes; ++i) {
@@ -172,18 +177,27 @@ class Sampling {
     }
   }
 
-  /// The category of sampled row i, which lane `lane` of the block has drawn, or why there is none.
-  int64_t code_of(const RowBlock& b, int lane, int64_t i, int64_t step, bool invalid) const {
+  static bool every_row_drawn(const RowBlock& b) {
+    bool finite = true;
+    for (int i = 0; i < kLanes; ++i) finite &= std::abs(b.maximum[i]) <= kLargest;
+    return finite;
+  }
+
+  int64_t given_at(int64_t s, int64_t n) const {
+    return given_[given_per_sample_ ? s * call_.N + n : n];
+  }
+
+  /// The category of row n in sample s, which stands in lane `lane`, or why there is none.
+  int64_t code_of(const RowBlock& b, int lane, int64_t s, int64_t n, int64_t step,
+                  bool invalid) const {
     const float maximum = invalid ? std::numeric_limits<float>::quiet_NaN() : b.maximum[lane];
     if (call_.given) {
-      return accept_given(samples_.given_at(i), call_.K, maximum, b.logits + lane, step);
+      return accept_given(given_at(s, n), call_.K, maximum, b.logits + lane, step);
     }
     return validated(maximum, b.index[lane]);
   }
 
-  RowWriter<T> writer(int64_t s) const {
-    return {samples_.value.mutable_data_ptr<T>() + s * call_.N * call_.K, value_layout_};
-  }
+  RowWriter<T> writer(int64_t s) const { return {value_ + s * call_.N * call_.K, value_layout_}; }
 
   void write_onehot(int64_t s, int64_t n, int64_t code) {
     const bool invalid = code == math::kInvalid;
@@ -192,11 +206,16 @@ class Sampling {
     index_[s * call_.N + n] = std::max<int64_t>(code, -1);
   }
 
+  static constexpr float kLargest = std::numeric_limits<float>::max();
+
   const CategoricalCall& call_;
   Samples& samples_;
   RowReader<T> reader_;
   RowLayout value_layout_;
+  T* value_;
   int64_t* index_;
+  const int64_t* given_;
+  bool given_per_sample_;
   bool relaxed_;
 };
 

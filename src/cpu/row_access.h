@@ -45,13 +45,11 @@ class RowLayout {
 
   /// Where the rows n .. n + count - 1 begin; the last one again up to kLanes.
   void starts(int64_t n, int count, int64_t* begin) const {
-    const int64_t inner = sizes_.back();
-    int64_t offset = start(n), position = n % inner;
-    for (int i = 0; i < kLanes; ++i) {
-      begin[i] = offset;
-      if (i + 1 >= count) continue;
-      offset = ++position % inner == 0 ? start(n + i + 1) : offset + strides_.back();
-    }
+    const int64_t inner = sizes_.back(), step = strides_.back();
+    const int64_t offset = start(n), position = sizes_.size() == 1 ? n : n % inner;
+    const bool one_run = position + count <= inner;
+    for (int i = 0; i < count; ++i) begin[i] = one_run ? offset + i * step : start(n + i);
+    for (int i = count; i < kLanes; ++i) begin[i] = begin[count - 1];
   }
 
  private:
@@ -108,15 +106,14 @@ struct Storage {
   }
 };
 
-/// The rows of a tensor as arguments of a kernel: in place where they lie as it wants them.
+/// The rows of a tensor as arguments of a kernel: in place where they lie as it wants them. The
+/// layouts stay the caller's.
 template <class T>
 class RowReader {
  public:
-  RowReader(const T* base, RowLayout layout, const bool* mask = nullptr, RowLayout mask_layout = {})
-      : base_(base),
-        layout_(std::move(layout)),
-        mask_(mask),
-        mask_layout_(std::move(mask_layout)) {}
+  RowReader(const T* base, const RowLayout& layout) : RowReader(base, layout, nullptr, layout) {}
+  RowReader(const T* base, const RowLayout& layout, const bool* mask, const RowLayout& mask_layout)
+      : base_(base), layout_(layout), mask_(mask), mask_layout_(mask_layout) {}
 
   /// Row n, in the caller's memory or in `copy`.
   template <class Real>
@@ -176,16 +173,16 @@ class RowReader {
   }
 
   const T* base_;
-  RowLayout layout_;
+  const RowLayout& layout_;
   const bool* mask_;
-  RowLayout mask_layout_;
+  const RowLayout& mask_layout_;
 };
 
-/// The rows of a result.
+/// The rows of a result. The layout stays the caller's.
 template <class T>
 class RowWriter {
  public:
-  RowWriter(T* base, RowLayout layout) : base_(base), layout_(std::move(layout)) {}
+  RowWriter(T* base, const RowLayout& layout) : base_(base), layout_(layout) {}
 
   /// Where row n can be computed: in the result itself or in `copy`, which finish() then writes.
   template <class Real>
@@ -226,6 +223,20 @@ class RowWriter {
     }
   }
 
+  /// Rows n .. n + count - 1, each of zeros but 1 at its category.
+  void onehots(int64_t n, int count, const int64_t* category) const {
+    int64_t begin[kLanes];
+    layout_.starts(n, count, begin);
+    const bool one_span =
+        layout_.stride == 1 && begin[count - 1] == begin[0] + (count - 1) * layout_.K;
+    if (one_span) std::fill_n(base_ + begin[0], count * layout_.K, T(0));
+    for (int i = 0; i < count; ++i) {
+      T* first = base_ + begin[i];
+      for (int64_t k = 0; !one_span && k < layout_.K; ++k) first[k * layout_.stride] = T(0);
+      first[category[i] * layout_.stride] = T(1);
+    }
+  }
+
   /// A row of one value, but 1 at `index` if that is not negative.
   void onehot(int64_t n, T value, int64_t index) const {
     T* first = base_ + layout_.start(n);
@@ -239,7 +250,7 @@ class RowWriter {
 
  private:
   T* base_;
-  RowLayout layout_;
+  const RowLayout& layout_;
 };
 
 }  // namespace gradthru::cpu

@@ -47,11 +47,15 @@ GRADTHRU_HD Words cell_counter(uint64_t offset, uint64_t row, uint64_t column, b
                (low ? 0x80000000u : 0u)}};
 }
 
+/// The lower half of the 64-bit word of one cell.
+GRADTHRU_HD uint32_t low_word(uint64_t seed, uint64_t offset, uint64_t row, uint64_t column) {
+  return philox(cell_counter(offset, row, column, true), seed).w[column & 3];
+}
+
 /// The 64-bit word of one cell.
 GRADTHRU_HD uint64_t cell_word(uint64_t seed, uint64_t offset, uint64_t row, uint64_t column) {
   const Words high = philox(cell_counter(offset, row, column, false), seed);
-  const Words low = philox(cell_counter(offset, row, column, true), seed);
-  return (uint64_t{high.w[column & 3]} << 32) | low.w[column & 3];
+  return (uint64_t{high.w[column & 3]} << 32) | low_word(seed, offset, row, column);
 }
 
 /// (floor(W / 2^12) + 1/2) 2^-52: exact in double, never 0 or 1.

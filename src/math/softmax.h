@@ -11,8 +11,7 @@ GRADTHRU_HD typename Tile::V row_maximum(const Tile& t, const typename Tile::Rea
                                          int64_t K) {
   const auto infinity = t.set(std::numeric_limits<double>::infinity());
   const auto top = t.largest(K, [&](auto k) {
-    const auto logit = t.load(logits, k);
-    return t.select(t.less(logit, infinity), logit, infinity);
+    return t.min(infinity, t.load(logits, k));  // NaN counts as +inf
   });
   return t.select(t.less(top, infinity), top, t.set(std::numeric_limits<double>::quiet_NaN()));
 }

@@ -11,8 +11,9 @@ class ElementBlock {
  public:
   using Tile = RowInVector;
 
-  ElementBlock(const ElementSpan& span, uint64_t base)
+  ElementBlock(const ElementSpan& span, uint64_t base, NoiseColumns& noise)
       : span_(span),
+        noise_(noise),
         base_(base),
         low_(span.begin > base ? static_cast<int>(span.begin - base) : 0),
         high_(span.end < base + 16 ? static_cast<int>(span.end - base) : 16) {}
@@ -34,7 +35,7 @@ class ElementBlock {
   }
 
   Tile::Stream stream() const { return {span_.seed, span_.offset, base_ >> 32}; }
-  FullCursor column() const { return {static_cast<int64_t>(base_ & 0xffffffff)}; }
+  FullCursor column() const { return {static_cast<int64_t>(base_ & 0xffffffff), &noise_}; }
 
   /// An entry that is no temperature makes its element NaN.
   GRADTHRU_HD math::Temperatures<Tile> tau() const {
@@ -56,6 +57,7 @@ class ElementBlock {
   }
 
   const ElementSpan& span_;
+  NoiseColumns& noise_;
   uint64_t base_;
   int low_, high_;
 };
@@ -79,8 +81,10 @@ GRADTHRU_HD BinaryLaw binary_law(const RowInVector& t, const Floats& logit, cons
 
 template <class Work>
 GRADTHRU_HD void for_each_block(const ElementSpan& span, const Work& work) {
+  NoiseColumns noise;
   for (uint64_t base = span.begin & ~uint64_t{15}; base < span.end; base += 16) {
-    work(ElementBlock(span, base));
+    if ((base & 0xffffffff) == 0) noise.first = -1;  // another row of the stream
+    work(ElementBlock(span, base, noise));
   }
 }
 

@@ -96,24 +96,32 @@ GRADTHRU_LONG Floats log1p16(const Floats& x) {
   return r;
 }
 
-/// log((w + 1/2) 2^-32), to full relative precision also where that is near 1; for words that need
-/// no low word.
-GRADTHRU_LONG FloatVec log_of_word(UintVec word) {
+/// v = (w + 1/2) 2^-32 of words w, as what its logarithm is taken of: v itself or, near 1, 1 - v.
+struct UnitForLog {
+  FloatVec value;
+  hn::Mask<FloatTag> near_one;
+  hn::Mask<UintTag> coarse;  ///< the word has too few bits for single precision
+};
+
+GRADTHRU_HD UnitForLog unit_for_log(UintVec word) {
   const FloatTag d;
   const IntTag di;
   const UintTag du;
-  // Near 1 the logarithm is that of 1 - (~w + 1/2) 2^-32.
   const auto complement = hn::Not(word);
   const auto near_one = hn::Lt(hn::BitCast(di, hn::ShiftRight<1>(complement)),
                                hn::Set(di, 0x257d8663));  // (1 - sqrt(1/2)) 2^31
   const auto chosen = hn::IfThenElse(hn::RebindMask(du, near_one), complement, word);
   const auto upper = hn::ConvertTo(d, hn::BitCast(di, hn::ShiftRight<16>(chosen)));
   const auto lower = hn::ConvertTo(d, hn::BitCast(di, hn::And(chosen, hn::Set(du, 0xffff))));
-  const auto unit = hn::Mul(fma_vector(upper, hn::Set(d, 65536.0f), lower), hn::Set(d, 0x1p-32f));
+  return {hn::Mul(fma_vector(upper, hn::Set(d, 65536.0f), lower), hn::Set(d, 0x1p-32f)),
+          hn::RebindMask(d, near_one), hn::Eq(hn::ShiftRight<24>(chosen), hn::Zero(du))};
+}
+
+/// log v, to full relative precision also where v is near 1.
+GRADTHRU_LONG FloatVec log_of_unit(FloatVec value, hn::Mask<FloatTag> near_one) {
   FloatVec f, n;
-  split(unit, &f, &n);
-  const auto near = hn::RebindMask(d, near_one);
-  return log_from(hn::IfThenElse(near, hn::Neg(unit), f), hn::IfThenZeroElse(near, n));
+  split(value, &f, &n);
+  return log_from(hn::IfThenElse(near_one, hn::Neg(value), f), hn::IfThenZeroElse(near_one, n));
 }
 
 }  // namespace gradthru::cpu::HWY_NAMESPACE

@@ -93,6 +93,14 @@ struct Doubles {
     }
     return r;
   }
+  GRADTHRU_HD friend Doubles operator*(const Doubles& a, const Doubles& b) {
+    Doubles r;
+    GRADTHRU_PARTS(i) {
+      r.low[i] = hn::Mul(a.low[i], b.low[i]);
+      r.high[i] = hn::Mul(a.high[i], b.high[i]);
+    }
+    return r;
+  }
 };
 
 GRADTHRU_HD Floats floats(float x) {
@@ -195,7 +203,8 @@ GRADTHRU_HD double sum_of_lanes(const Doubles& v) {
   return lane[0];
 }
 
-/// Arithmetic that both tiles share.
+/// Arithmetic that both tiles share. Min and Max of x86 give their second argument where one is
+/// NaN.
 struct LaneArithmetic {
   using Real = float;
   using V = Floats;
@@ -228,9 +237,17 @@ struct LaneArithmetic {
     return r;
   }
   /// b < a ? b : a, so a where one is NaN.
-  GRADTHRU_HD static V min(const V& a, const V& b) { return select(less(b, a), b, a); }
+  GRADTHRU_HD static V min(const V& a, const V& b) {
+    V r;
+    GRADTHRU_PARTS(i) r.part[i] = hn::Min(b.part[i], a.part[i]);
+    return r;
+  }
   /// a < b ? b : a, so a where one is NaN.
-  GRADTHRU_HD static V max(const V& a, const V& b) { return select(less(a, b), b, a); }
+  GRADTHRU_HD static V max(const V& a, const V& b) {
+    V r;
+    GRADTHRU_PARTS(i) r.part[i] = hn::Max(b.part[i], a.part[i]);
+    return r;
+  }
   GRADTHRU_HD static V abs(const V& a) {
     V r;
     GRADTHRU_PARTS(i) r.part[i] = hn::Abs(a.part[i]);

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <cmath>
+#include <algorithm>
 
 #include "cpu/simd/functions.h"
 
@@ -9,19 +9,21 @@
 // half does not matter.
 namespace gradthru::cpu::HWY_NAMESPACE {
 
-struct Counters {
-  WordVec c0, c1, c2, c3;
+template <class Tag>
+struct CountersOf {
+  hn::Vec<Tag> c0, c1, c2, c3;
 };
+using Counters = CountersOf<WordTag>;
 
-GRADTHRU_HD WordVec multiply_low_halves(WordVec a, WordVec b) {
-  const UintTag u;
-  return hn::MulEven(hn::BitCast(u, a), hn::BitCast(u, b));
-}
-
-GRADTHRU_HD void philox_round(Counters* c, WordVec key0, WordVec key1) {
-  const WordTag w;
-  const auto product0 = multiply_low_halves(c->c0, hn::Set(w, 0xD2511F53u));
-  const auto product1 = multiply_low_halves(c->c2, hn::Set(w, 0xCD9E8D57u));
+template <class Tag>
+GRADTHRU_HD void philox_round(CountersOf<Tag>* c, hn::Vec<Tag> key0, hn::Vec<Tag> key1) {
+  const Tag w;
+  const hn::Repartition<uint32_t, Tag> u;
+  const auto multiply_low_halves = [&](hn::Vec<Tag> a, uint32_t factor) {
+    return hn::MulEven(hn::BitCast(u, a), hn::BitCast(u, hn::Set(w, factor)));
+  };
+  const auto product0 = multiply_low_halves(c->c0, 0xD2511F53u);
+  const auto product1 = multiply_low_halves(c->c2, 0xCD9E8D57u);
   c->c0 = hn::Xor(hn::Xor(hn::ShiftRight<32>(product1), c->c1), key0);
   c->c2 = hn::Xor(hn::Xor(hn::ShiftRight<32>(product0), c->c3), key1);
   c->c1 = product1;
@@ -29,21 +31,22 @@ GRADTHRU_HD void philox_round(Counters* c, WordVec key0, WordVec key1) {
 }
 
 /// Two sets at once, for the multiplications' latency.
-GRADTHRU_HD void philox(uint64_t seed, Counters* a, Counters* b) {
-  const WordTag w;
-  uint32_t key0 = static_cast<uint32_t>(seed), key1 = static_cast<uint32_t>(seed >> 32);
+template <class Tag>
+GRADTHRU_HD void philox(uint64_t seed, CountersOf<Tag>* a, CountersOf<Tag>* b) {
+  const Tag w;
+  auto key0 = hn::Set(w, seed & 0xffffffffu), key1 = hn::Set(w, seed >> 32);
   for (int round = 0; round < 10; ++round) {
-    philox_round(a, hn::Set(w, key0), hn::Set(w, key1));
-    philox_round(b, hn::Set(w, key0), hn::Set(w, key1));
-    key0 += 0x9E3779B9u;
-    key1 += 0xBB67AE85u;
+    philox_round(a, key0, key1);
+    philox_round(b, key0, key1);
+    key0 = hn::Add(key0, hn::Set(w, 0x9E3779B9u));
+    key1 = hn::Add(key1, hn::Set(w, 0xBB67AE85u));
   }
 }
 
 /// The words of one block of four columns for sixteen successive rows: word j of lane i belongs to
 /// (row + i, 4 block + j).
-GRADTHRU_LONG void words_of_rows(uint64_t seed, uint64_t offset, uint64_t row, uint64_t block,
-                                 bool low, Uints words[4]) {
+GRADTHRU_HD void words_of_rows(uint64_t seed, uint64_t offset, uint64_t row, uint64_t block,
+                               bool low, Uints words[4]) {
   const WordTag w;
   const UintTag u;
   const auto c0 = hn::Set(w, static_cast<uint32_t>(block));
@@ -67,78 +70,78 @@ GRADTHRU_LONG void words_of_rows(uint64_t seed, uint64_t offset, uint64_t row, u
   }
 }
 
-/// The high words of sixteen columns, from a multiple of 16, of one row.
-GRADTHRU_LONG Uints words_of_columns(uint64_t seed, uint64_t offset, uint64_t row,
-                                     uint64_t column) {
+/// The high words of `count` columns, from a multiple of it, of one row.
+template <int count>
+__attribute__((noinline)) void words_of_columns(uint64_t seed, uint64_t offset, uint64_t row,
+                                                uint64_t column, Uints words[count / 16]) {
+  using Tag = hn::CappedTag<uint64_t, std::min(kWidth / 2, count / 4)>;
+  const Tag w;
+  constexpr int kCounters = static_cast<int>(hn::MaxLanes(w));  // in one vector
   const math::Words first = math::cell_counter(offset, row, column, false);
-  using FourTag = hn::CappedTag<uint64_t, 4>;
-  constexpr int kStep = static_cast<int>(hn::MaxLanes(FourTag()));
-  const FourTag w;
-  const hn::Repartition<uint32_t, FourTag> u;
-  HWY_ALIGN uint64_t pairs[8];
-  for (int i = 0; i < 4; i += kStep) {
-    auto c0 = hn::Add(hn::Set(w, first.w[0]), hn::Iota(w, static_cast<uint64_t>(i)));
-    auto c1 = hn::Set(w, first.w[1]), c2 = hn::Set(w, first.w[2]), c3 = hn::Set(w, first.w[3]);
-    uint32_t key0 = static_cast<uint32_t>(seed), key1 = static_cast<uint32_t>(seed >> 32);
-    for (int round = 0; round < 10; ++round) {
-      const auto product0 =
-          hn::MulEven(hn::BitCast(u, c0), hn::BitCast(u, hn::Set(w, 0xD2511F53u)));
-      const auto product1 =
-          hn::MulEven(hn::BitCast(u, c2), hn::BitCast(u, hn::Set(w, 0xCD9E8D57u)));
-      c0 = hn::Xor(hn::Xor(hn::ShiftRight<32>(product1), c1), hn::Set(w, key0));
-      c2 = hn::Xor(hn::Xor(hn::ShiftRight<32>(product0), c3), hn::Set(w, key1));
-      c1 = product1;
-      c3 = product0;
-      key0 += 0x9E3779B9u;
-      key1 += 0xBB67AE85u;
-    }
+  HWY_ALIGN uint64_t pairs[count / 2];
+  const auto store = [&](const CountersOf<Tag>& c, int i) {
     const auto lower = hn::Set(w, 0xffffffffu);
-    const auto first_pair = hn::Or(hn::And(c0, lower), hn::ShiftLeft<32>(c1));
-    const auto second_pair = hn::Or(hn::And(c2, lower), hn::ShiftLeft<32>(c3));
+    const auto first_pair = hn::Or(hn::And(c.c0, lower), hn::ShiftLeft<32>(c.c1));
+    const auto second_pair = hn::Or(hn::And(c.c2, lower), hn::ShiftLeft<32>(c.c3));
     hn::StoreInterleaved2(first_pair, second_pair, w, pairs + 2 * i);
+  };
+  for (int i = 0; i < count / 4; i += 2 * kCounters) {
+    CountersOf<Tag> a{hn::Iota(w, first.w[0] + static_cast<uint64_t>(i)), hn::Set(w, first.w[1]),
+                      hn::Set(w, first.w[2]), hn::Set(w, first.w[3])};
+    CountersOf<Tag> b = a;
+    b.c0 = hn::Add(a.c0, hn::Set(w, kCounters));
+    philox(seed, &a, &b);
+    store(a, i);
+    if (i + kCounters < count / 4) store(b, i + kCounters);
   }
-  Uints words;
-  GRADTHRU_PARTS(i) {
-    words.part[i] = hn::BitCast(UintTag(), hn::LoadU(WordTag(), pairs + i * (kWidth / 2)));
+  for (int j = 0; j < count / 16; ++j) {
+    GRADTHRU_PARTS(i) {
+      words[j].part[i] =
+          hn::BitCast(UintTag(), hn::LoadU(WordTag(), pairs + j * 8 + i * (kWidth / 2)));
+    }
   }
-  return words;
 }
 
-/// Lanes whose cell lies in the outer 1/128, where single precision needs the low word too.
-GRADTHRU_HD uint32_t lanes_needing_low_words(const Uints& high) {
-  const UintTag u;
-  uint32_t lanes = 0;
-  GRADTHRU_PARTS(i) {
-    const auto outer =
-        hn::Eq(hn::ShiftRight<25>(hn::Add(high.part[i], hn::Set(u, 1u << 24))), hn::Zero(u));
-    uint8_t bits[8] = {};
-    hn::StoreMaskBits(u, outer, bits);
-    lanes |= (uint32_t{bits[0]} | uint32_t{bits[1]} << 8) << (i * kWidth);
-  }
-  return lanes;
-}
-
-/// log v and log(1 - v) of a cell, from all its bits.
-struct LogPair {
-  float log_v, log_1mv;
-};
-inline LogPair log_pair_of_cell(uint64_t seed, uint64_t offset, uint64_t row, uint64_t column) {
-  const uint64_t word = math::cell_word(seed, offset, row, column);
-  const auto v = math::unit_of_word<double>(word);
-  const bool lower_half = word < (uint64_t{1} << 63);
-  return {static_cast<float>(lower_half ? std::log(v.v) : std::log1p(-v.complement)),
-          static_cast<float>(lower_half ? std::log1p(-v.v) : std::log(v.complement))};
-}
-
-GRADTHRU_HD Floats negative_log_1mv(const Uints& high) {
-  Floats r;
-  GRADTHRU_PARTS(i) r.part[i] = hn::Neg(log_of_word(hn::Not(high.part[i])));
+GRADTHRU_HD Uints complements(const Uints& words) {
+  Uints r;
+  GRADTHRU_PARTS(i) r.part[i] = hn::Not(words.part[i]);
   return r;
 }
 
-GRADTHRU_HD Floats log_v(const Uints& high) {
+/// v of the lanes `coarse` from all 64 bits of their cells.
+template <class LowWord>
+__attribute__((noinline)) void refine(const Uints& high, uint32_t coarse, const LowWord& low_word,
+                                      UnitForLog unit[kParts]) {
+  HWY_ALIGN uint32_t words[16];
+  HWY_ALIGN float values[16];
+  GRADTHRU_PARTS(i) {
+    hn::StoreU(high.part[i], UintTag(), words + i * kWidth);
+    hn::StoreU(unit[i].value, FloatTag(), values + i * kWidth);
+  }
+  for (; coarse != 0; coarse &= coarse - 1) {
+    const int lane = __builtin_ctz(coarse);
+    const uint64_t word = uint64_t{words[lane]} << 32 | low_word(lane);
+    // Far below and far above 1/2 alike: the distance from the nearer end.
+    values[lane] = static_cast<float>(math::unit_from_word(word >> 63 == 0 ? word : ~word));
+  }
+  GRADTHRU_PARTS(i) unit[i].value = hn::LoadU(FloatTag(), values + i * kWidth);
+}
+
+/// log v of cells, from their high words. Where these are not enough low_word(lane) is asked for.
+template <class LowWord>
+GRADTHRU_HD Floats log_of_cells(const Uints& high, const LowWord& low_word) {
+  const UintTag u;
+  UnitForLog unit[kParts];
+  uint32_t coarse = 0;
+  GRADTHRU_PARTS(i) {
+    unit[i] = unit_for_log(high.part[i]);
+    uint8_t bits[8] = {};
+    hn::StoreMaskBits(u, unit[i].coarse, bits);
+    coarse |= (uint32_t{bits[0]} | uint32_t{bits[1]} << 8) << (i * kWidth);
+  }
+  if (HWY_UNLIKELY(coarse != 0)) refine(high, coarse, low_word, unit);
   Floats r;
-  GRADTHRU_PARTS(i) r.part[i] = log_of_word(high.part[i]);
+  GRADTHRU_PARTS(i) r.part[i] = log_of_unit(unit[i].value, unit[i].near_one);
   return r;
 }
 

@@ -5,12 +5,23 @@
 
 namespace gradthru::cpu::HWY_NAMESPACE {
 
+/// Words of the columns that a loop is at, so that many are made at once. They are kept for the
+/// first offset that asks.
+struct NoiseColumns {
+  static constexpr int kCount = 64;
+  int64_t first = -1;
+  uint64_t offset;
+  Uints words[kCount / 16];
+};
+
 /// Sixteen columns of the row, from k; fewer at its end.
 struct FullCursor {
   int64_t k;
+  NoiseColumns* noise;
 };
 struct PartCursor {
   int64_t k;
+  NoiseColumns* noise;
   int count;
 };
 
@@ -53,22 +64,24 @@ class RowInVector : public LaneArithmetic {
   template <class Body>
   GRADTHRU_HD void each(int64_t K, const Body& body) const {
     in_blocks(K, [&](int64_t, int64_t begin, int64_t end) {
+      NoiseColumns noise;
       int64_t k = begin;
-      for (; k + 16 <= end; k += 16) body(FullCursor{k});
-      if (k < end) body(PartCursor{k, static_cast<int>(end - k)});
+      for (; k + 16 <= end; k += 16) body(FullCursor{k, &noise});
+      if (k < end) body(PartCursor{k, &noise, static_cast<int>(end - k)});
     });
   }
 
   template <class Body>
   GRADTHRU_HD auto sum(int64_t K, const Body& body) const {
-    using Value = decltype(body(FullCursor{0}));
+    using Value = decltype(body(FullCursor{0, nullptr}));
     const auto block_sum = [&](int64_t begin, int64_t end) {
       Value total = zero(static_cast<Value*>(nullptr));
+      NoiseColumns noise;
       int64_t k = begin;
-      for (; k + 16 <= end; k += 16) total = total + body(FullCursor{k});
+      for (; k + 16 <= end; k += 16) total = total + body(FullCursor{k, &noise});
       if (k < end) {
         const int count = static_cast<int>(end - k);
-        total = total + kept(body(PartCursor{k, count}), count);
+        total = total + kept(body(PartCursor{k, &noise, count}), count);
       }
       return total;
     };
@@ -83,11 +96,12 @@ class RowInVector : public LaneArithmetic {
     const V lowest = floats(-std::numeric_limits<float>::infinity());
     const auto block_top = [&](int64_t begin, int64_t end) {
       V top = lowest;
+      NoiseColumns noise;
       int64_t k = begin;
-      for (; k + 16 <= end; k += 16) top = max(top, body(FullCursor{k}));
+      for (; k + 16 <= end; k += 16) top = max(top, body(FullCursor{k, &noise}));
       if (k < end) {
         const int count = static_cast<int>(end - k);
-        top = max(top, select(lanes_below(count), body(PartCursor{k, count}), lowest));
+        top = max(top, select(lanes_below(count), body(PartCursor{k, &noise, count}), lowest));
       }
       return top;
     };
@@ -102,14 +116,15 @@ class RowInVector : public LaneArithmetic {
 
   template <class Body>
   GRADTHRU_HD I first(int64_t K, const Body& body) const {
+    NoiseColumns noise;
     int64_t k = 0;
     for (; k + 16 <= K; k += 16) {
-      const int lane = first_lane(body(FullCursor{k}));
+      const int lane = first_lane(body(FullCursor{k, &noise}));
       if (lane >= 0) return k + lane;
     }
     if (k < K) {
       const int count = static_cast<int>(K - k);
-      const int lane = first_lane(both(body(PartCursor{k, count}), lanes_below(count)));
+      const int lane = first_lane(both(body(PartCursor{k, &noise, count}), lanes_below(count)));
       if (lane >= 0) return k + lane;
     }
     return K;
@@ -154,26 +169,46 @@ class RowInVector : public LaneArithmetic {
 
   template <class Cursor>
   GRADTHRU_HD static V exponential(const Stream& s, Cursor c) {
-    const auto column = static_cast<uint64_t>(c.k);
-    const Uints high = words_of_columns(s.seed, s.offset, s.row, column);
-    V values = negative_log_1mv(high);
-    const uint32_t lanes = lanes_needing_low_words(high);
-    if (lanes != 0) mend(s, column, lanes, &values);
-    return values;
+    return -log_of_cells(complements(words_at(s, c)), [&](int lane) {
+      return ~math::low_word(s.seed, s.offset, s.row, column_of(c, lane));
+    });
+  }
+
+  template <class Cursor>
+  GRADTHRU_HD static void logistic_pair(const Stream& s, Cursor c, V* log_of_v, V* log_of_1mv) {
+    const Uints high = words_at(s, c);
+    const auto low_word = [&](int lane) {
+      return math::low_word(s.seed, s.offset, s.row, column_of(c, lane));
+    };
+    *log_of_v = log_of_cells(high, low_word);
+    *log_of_1mv = log_of_cells(complements(high), [&](int lane) { return ~low_word(lane); });
+  }
+
+ private:
+  template <class Cursor>
+  GRADTHRU_HD static uint64_t column_of(Cursor c, int lane) {
+    return static_cast<uint64_t>(c.k) + static_cast<uint64_t>(lane);
   }
 
   /// The cursor's column must be a multiple of 16.
   template <class Cursor>
-  GRADTHRU_HD static void logistic_pair(const Stream& s, Cursor c, V* log_of_v, V* log_of_1mv) {
-    const auto column = static_cast<uint64_t>(c.k);
-    const Uints high = words_of_columns(s.seed, s.offset, s.row, column);
-    *log_of_v = log_v(high);
-    *log_of_1mv = -negative_log_1mv(high);
-    const uint32_t lanes = lanes_needing_low_words(high);
-    if (lanes != 0) mend_pair(s, column, lanes, log_of_v, log_of_1mv);
+  GRADTHRU_HD static Uints words_at(const Stream& s, Cursor c) {
+    NoiseColumns& kept = *c.noise;
+    if (kept.first < 0) kept.offset = s.offset;
+    if (kept.offset != s.offset) {
+      Uints words;
+      words_of_columns<16>(s.seed, s.offset, s.row, static_cast<uint64_t>(c.k), &words);
+      return words;
+    }
+    const int64_t first = c.k / NoiseColumns::kCount * NoiseColumns::kCount;
+    if (kept.first != first) {
+      kept.first = first;
+      words_of_columns<NoiseColumns::kCount>(s.seed, s.offset, s.row, static_cast<uint64_t>(first),
+                                             kept.words);
+    }
+    return kept.words[(c.k - first) / 16];
   }
 
- private:
   GRADTHRU_HD static B lanes_equal(int32_t lane) {
     B r;
     GRADTHRU_PARTS(i) {
@@ -255,11 +290,12 @@ class RowInVector : public LaneArithmetic {
   GRADTHRU_HD static D total_of(int64_t begin, int64_t end, const Body& body) {
     Doubles total;
     GRADTHRU_PARTS(i) total.low[i] = total.high[i] = hn::Zero(DoubleTag());
+    NoiseColumns noise;
     int64_t k = begin;
-    for (; k + 16 <= end; k += 16) total = total + widen(body(FullCursor{k}));
+    for (; k + 16 <= end; k += 16) total = total + widen(body(FullCursor{k, &noise}));
     if (k < end) {
       const int count = static_cast<int>(end - k);
-      total = total + widen(kept(body(PartCursor{k, count}), count));
+      total = total + widen(kept(body(PartCursor{k, &noise, count}), count));
     }
     return sum_of_lanes(total);
   }
@@ -268,9 +304,11 @@ class RowInVector : public LaneArithmetic {
   GRADTHRU_HD static I pick_within(int64_t begin, int64_t end, D before, D target,
                                    const Body& body) {
     HWY_ALIGN float weights[kPickBlock];
+    NoiseColumns noise;
     int64_t k = begin;
-    for (; k + 16 <= end; k += 16) store16(body(FullCursor{k}), weights + (k - begin));
-    if (k < end) store16(body(PartCursor{k, static_cast<int>(end - k)}), weights + (k - begin));
+    for (; k + 16 <= end; k += 16) store16(body(FullCursor{k, &noise}), weights + (k - begin));
+    if (k < end)
+      store16(body(PartCursor{k, &noise, static_cast<int>(end - k)}), weights + (k - begin));
     I last_positive = begin;
     for (k = begin; k < end; ++k) {
       const D weight = weights[k - begin];
@@ -279,32 +317,6 @@ class RowInVector : public LaneArithmetic {
       if (weight > 0) last_positive = k;
     }
     return last_positive;
-  }
-
-  static __attribute__((noinline)) void mend(const Stream& s, uint64_t column, uint32_t lanes,
-                                             V* values) {
-    HWY_ALIGN float lane[16];
-    store16(*values, lane);
-    for (; lanes != 0; lanes &= lanes - 1) {
-      const auto i = static_cast<uint64_t>(__builtin_ctz(lanes));
-      lane[i] = -log_pair_of_cell(s.seed, s.offset, s.row, column + i).log_1mv;
-    }
-    *values = load16(lane);
-  }
-
-  static __attribute__((noinline)) void mend_pair(const Stream& s, uint64_t column, uint32_t lanes,
-                                                  V* log_of_v, V* log_of_1mv) {
-    HWY_ALIGN float v[16], complement[16];
-    store16(*log_of_v, v);
-    store16(*log_of_1mv, complement);
-    for (; lanes != 0; lanes &= lanes - 1) {
-      const auto i = static_cast<uint64_t>(__builtin_ctz(lanes));
-      const LogPair pair = log_pair_of_cell(s.seed, s.offset, s.row, column + i);
-      v[i] = pair.log_v;
-      complement[i] = pair.log_1mv;
-    }
-    *log_of_v = load16(v);
-    *log_of_1mv = load16(complement);
   }
 
   double* totals_;

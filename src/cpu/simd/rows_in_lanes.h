@@ -8,11 +8,18 @@ namespace gradthru::cpu::HWY_NAMESPACE {
 class RowsInLanes : public LaneArithmetic {
  public:
   using I = Ints;
-  using D = Doubles;
   using Rows = uint64_t;  ///< of lane 0; the others follow it
   using Stream = math::RowStream<RowsInLanes>;
 
+  /// Uniforms per row, of which the lower halves are made only where they decide.
+  struct D {
+    Stream stream;
+    Uints high;
+  };
+
   static constexpr int64_t kMaxCategories = 64;
+
+  RowsInLanes() {}  // zeroes nothing
 
   static constexpr int64_t row_size(int64_t K) { return K * 16; }
   GRADTHRU_HD static V load(const float* p, int64_t k) { return load16(p + k * 16); }
@@ -72,32 +79,21 @@ class RowsInLanes : public LaneArithmetic {
   template <class Body>
   GRADTHRU_HD static I pick(int64_t K, const D& u, const Body& body) {
     const DoubleTag d;
-    D running_sums[kMaxCategories];
-    D total;
+    Doubles running_sums[kMaxCategories];
+    Doubles total;
     GRADTHRU_PARTS(i) total.low[i] = total.high[i] = hn::Zero(d);
     for (int64_t k = 0; k < K; ++k) {
       total = total + widen(body(k));
       running_sums[k] = total;
     }
-    D target;
-    GRADTHRU_PARTS(i) {
-      target.low[i] = hn::Mul(u.low[i], total.low[i]);
-      target.high[i] = hn::Mul(u.high[i], total.high[i]);
-    }
-    // The running sums never fall: the first above the target comes after all that are not.
-    const hn::RebindToSigned<DoubleTag> d_int;
-    hn::Vec<decltype(d_int)> low[kParts], high[kParts];
-    GRADTHRU_PARTS(i) low[i] = high[i] = hn::Zero(d_int);
-    for (int64_t k = 0; k < K; ++k) {
-      GRADTHRU_PARTS(i) {
-        low[i] = hn::Sub(low[i], passed(running_sums[k].low[i], target.low[i]));
-        high[i] = hn::Sub(high[i], passed(running_sums[k].high[i], target.high[i]));
-      }
-    }
-    const IntTag d32;
-    I index;
-    GRADTHRU_PARTS(i) {
-      index.part[i] = hn::ConcatEven(d32, hn::BitCast(d32, high[i]), hn::BitCast(d32, low[i]));
+    // u lies between the fractions that its upper half tells; only where a running sum lies there
+    // too does the lower half matter.
+    const Doubles below = fractions(u.high, 0), above = below + all_lanes(0x1p-32);
+    const Columns at_least = columns_not_above(below * total, running_sums, K);
+    const Columns at_most = columns_not_above(above * total, running_sums, K);
+    I index = narrow(at_most);
+    if (HWY_UNLIKELY(!same(at_least, at_most))) {
+      index = narrow(columns_not_above(exactly(u) * total, running_sums, K));
     }
     return within(index, K) ? index : last_positive_where_none(index, K, body);
   }
@@ -107,18 +103,9 @@ class RowsInLanes : public LaneArithmetic {
   GRADTHRU_HD static V log1p(const V& a) { return log1p16(a); }
 
   GRADTHRU_HD static D uniform(const Stream& s) {
-    Uints high[4], low[4];
-    words_of_rows(s.seed, s.offset, s.row, 0, false, high);
-    words_of_rows(s.seed, s.offset, s.row, 0, true, low);
-    D u;
-    const hn::Half<UintTag> half;
-    GRADTHRU_PARTS(i) {
-      u.low[i] =
-          uniform_of(hn::LowerHalf(half, high[0].part[i]), hn::LowerHalf(half, low[0].part[i]));
-      u.high[i] =
-          uniform_of(hn::UpperHalf(half, high[0].part[i]), hn::UpperHalf(half, low[0].part[i]));
-    }
-    return u;
+    Uints words[4];
+    words_of_rows(s.seed, s.offset, s.row, 0, false, words);
+    return {s, words[0]};
   }
 
   /// One Philox call serves four columns: they are kept until the cursor leaves them.
@@ -134,10 +121,47 @@ class RowsInLanes : public LaneArithmetic {
   }
 
  private:
-  GRADTHRU_HD static hn::Vec<hn::RebindToSigned<DoubleTag>> passed(DoubleVec sum,
-                                                                   DoubleVec target) {
-    const hn::RebindToSigned<DoubleTag> d_int;
-    return hn::BitCast(d_int, hn::VecFromMask(DoubleTag(), hn::Le(sum, target)));
+  using ColumnTag = hn::RebindToSigned<DoubleTag>;
+  /// A column of each row, as wide as the doubles that it is compared by.
+  struct Columns {
+    hn::Vec<ColumnTag> low[kParts], high[kParts];
+  };
+
+  /// The running sums never fall: the first above the target comes after all that are not.
+  GRADTHRU_HD static Columns columns_not_above(const Doubles& target, const Doubles* sums,
+                                               int64_t K) {
+    const ColumnTag d;
+    const auto passed = [&](DoubleVec sum, DoubleVec goal) {
+      return hn::BitCast(d, hn::VecFromMask(DoubleTag(), hn::Le(sum, goal)));
+    };
+    Columns r;
+    GRADTHRU_PARTS(i) r.low[i] = r.high[i] = hn::Zero(d);
+    for (int64_t k = 0; k < K; ++k) {
+      GRADTHRU_PARTS(i) {
+        r.low[i] = hn::Sub(r.low[i], passed(sums[k].low[i], target.low[i]));
+        r.high[i] = hn::Sub(r.high[i], passed(sums[k].high[i], target.high[i]));
+      }
+    }
+    return r;
+  }
+
+  GRADTHRU_HD static bool same(const Columns& a, const Columns& b) {
+    const ColumnTag d;
+    bool all = true;
+    GRADTHRU_PARTS(i) {
+      all = all && hn::AllTrue(d, hn::Eq(a.low[i], b.low[i])) &&
+            hn::AllTrue(d, hn::Eq(a.high[i], b.high[i]));
+    }
+    return all;
+  }
+
+  GRADTHRU_HD static I narrow(const Columns& wide) {
+    const IntTag d;
+    I r;
+    GRADTHRU_PARTS(i) {
+      r.part[i] = hn::ConcatEven(d, hn::BitCast(d, wide.high[i]), hn::BitCast(d, wide.low[i]));
+    }
+    return r;
   }
 
   GRADTHRU_HD static bool within(const I& index, int64_t K) {
@@ -165,38 +189,54 @@ class RowsInLanes : public LaneArithmetic {
     return index;
   }
 
-  /// (floor(W / 2^12) + 1/2) 2^-52 through the bits of a double in [2^52, 2^53).
-  template <class Vec>
-  GRADTHRU_HD static DoubleVec uniform_of(Vec high, Vec low) {
+  GRADTHRU_HD static Doubles all_lanes(double x) {
+    Doubles r;
+    GRADTHRU_PARTS(i) r.low[i] = r.high[i] = hn::Set(DoubleTag(), x);
+    return r;
+  }
+
+  /// h 2^-32 + rest, exactly, through the bits of a double in [2^52, 2^53).
+  GRADTHRU_HD static Doubles fractions(const Uints& h, double rest) {
     const WordTag w;
     const DoubleTag d;
-    const auto word = hn::Or(hn::ShiftLeft<20>(hn::PromoteTo(w, high)),
-                             hn::ShiftRight<12>(hn::PromoteTo(w, low)));
-    const auto biased = hn::BitCast(d, hn::Or(word, hn::Set(w, 0x4330000000000000u)));
-    return hn::Mul(hn::Add(hn::Sub(biased, hn::Set(d, 0x1p52)), hn::Set(d, 0.5)),
-                   hn::Set(d, 0x1p-52));
+    const hn::Half<UintTag> half;
+    const auto fraction = [&](auto word) {
+      const auto bits = hn::Or(hn::PromoteTo(w, word), hn::Set(w, 0x4330000000000000u));
+      const auto whole = hn::Sub(hn::BitCast(d, bits), hn::Set(d, 0x1p52));
+      return hn::Add(hn::Mul(whole, hn::Set(d, 0x1p-32)), hn::Set(d, rest));
+    };
+    Doubles r;
+    GRADTHRU_PARTS(i) {
+      r.low[i] = fraction(hn::LowerHalf(half, h.part[i]));
+      r.high[i] = fraction(hn::UpperHalf(half, h.part[i]));
+    }
+    return r;
+  }
+
+  /// (floor(W / 2^12) + 1/2) 2^-52 of all bits W.
+  static __attribute__((noinline)) Doubles exactly(const D& u) {
+    Uints words[4], shifted;
+    const Stream& s = u.stream;
+    words_of_rows(s.seed, s.offset, s.row, 0, true, words);
+    GRADTHRU_PARTS(i) shifted.part[i] = hn::ShiftRight<12>(words[0].part[i]);
+    return fractions(u.high, 0x1p-53) + fractions(shifted, 0) * all_lanes(0x1p-20);
+  }
+
+  /// The words of four columns.
+  static __attribute__((noinline)) void high_words(const Stream& s, uint64_t column,
+                                                   Uints words[4]) {
+    words_of_rows(s.seed, s.offset, s.row, column >> 2, false, words);
   }
 
   GRADTHRU_HD void refill(const Stream& s, uint64_t column) const {
     Uints words[4];
-    words_of_rows(s.seed, s.offset, s.row, column >> 2, false, words);
+    high_words(s, column, words);
     for (int j = 0; j < 4; ++j) {
-      kept_[j] = negative_log_1mv(words[j]);
-      uint32_t lanes = lanes_needing_low_words(words[j]);
-      if (lanes != 0) mend(s, column + static_cast<uint64_t>(j), lanes, &kept_[j]);
+      kept_[j] = -log_of_cells(complements(words[j]), [&](int lane) {
+        return ~math::low_word(s.seed, s.offset, s.row + static_cast<uint64_t>(lane),
+                               column + static_cast<uint64_t>(j));
+      });
     }
-  }
-
-  static __attribute__((noinline)) void mend(const Stream& s, uint64_t column, uint32_t lanes,
-                                             V* values) {
-    HWY_ALIGN float lane[16];
-    store16(*values, lane);
-    for (; lanes != 0; lanes &= lanes - 1) {
-      const int i = __builtin_ctz(lanes);
-      lane[i] =
-          -log_pair_of_cell(s.seed, s.offset, s.row + static_cast<uint64_t>(i), column).log_1mv;
-    }
-    *values = load16(lane);
   }
 
   mutable V kept_[4];
