@@ -1,26 +1,27 @@
 #include "reference/philox.h"
 
+#include <Random123/philox.h>
 #include <gtest/gtest.h>
 
-#if __has_include(<Random123/philox.h>)
-#include <Random123/philox.h>
-#define GRADTHRU_HAS_RANDOM123 1
-#endif
-
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <random>
+#include <set>
 #include <vector>
 
+#include "math/philox.h"
 #include "support/statistics.h"
 
-// The reference's random numbers against published answers. That the library draws the same ones is
-// checked through its public calls in sampler_test.
+// The contract of the random numbers: the reference's and the kernels' against published answers
+// and Random123. That the library draws the same ones is checked through its public calls in
+// sampler_test.
 namespace {
 
 using reference::Block;
 using reference::cell;
 using reference::philox;
+namespace math = gradthru::math;
 
 constexpr uint64_t kSeed = 12345;
 constexpr uint64_t kOffset = 3;
@@ -34,20 +35,91 @@ TEST(Philox, KnownAnswers) {
             (Block{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
 }
 
-#ifdef GRADTHRU_HAS_RANDOM123
+Block random123(const Block& counter, uint32_t key0, uint32_t key1) {
+  const philox4x32_ctr_t start = {{counter[0], counter[1], counter[2], counter[3]}};
+  const philox4x32_key_t key = {{key0, key1}};
+  const philox4x32_ctr_t theirs = philox4x32_R(10, start, key);
+  return {theirs[0], theirs[1], theirs[2], theirs[3]};
+}
+
+Block block_of(const math::Words& words) {
+  return {words.w[0], words.w[1], words.w[2], words.w[3]};
+}
+
 TEST(Philox, EqualsRandom123) {
   std::mt19937_64 engine(1);
   const auto word = [&] { return static_cast<uint32_t>(engine()); };
-  for (int i = 0; i < 10000; ++i) {
+  for (int i = 0; i < 100000; ++i) {
     const Block counter = {word(), word(), word(), word()};
     const uint32_t key0 = word(), key1 = word();
-    const philox4x32_ctr_t start = {{counter[0], counter[1], counter[2], counter[3]}};
-    const philox4x32_key_t key = {{key0, key1}};
-    const philox4x32_ctr_t theirs = philox4x32_R(10, start, key);
-    EXPECT_EQ(philox(counter, key0, key1), (Block{theirs[0], theirs[1], theirs[2], theirs[3]}));
+    const Block theirs = random123(counter, key0, key1);
+    ASSERT_EQ(philox(counter, key0, key1), theirs);
+    const math::Words ours = {{counter[0], counter[1], counter[2], counter[3]}};
+    ASSERT_EQ(block_of(math::philox(ours, (uint64_t{key1} << 32) | key0)), theirs);
   }
 }
-#endif
+
+// What a cell is made of, and the ends of each part.
+constexpr uint64_t kWord = uint64_t{1} << 32;
+const std::vector<uint64_t> kSeeds = {0, 1, kWord - 1, kWord, ~uint64_t{0}};
+const std::vector<uint64_t> kOffsets = {0, 1, kWord - 1, kWord, (uint64_t{1} << 47) - 1};
+const std::vector<uint64_t> kRows = {0, 1, kWord - 1, kWord, (uint64_t{1} << 48) - 1};
+const std::vector<uint64_t> kColumns = {
+    0, 1, 2, 3, 4, kWord - 1, kWord, (uint64_t{1} << 34) - 4, (uint64_t{1} << 34) - 1};
+
+/// The layout of the counter, written down from the specification once more.
+uint64_t cell_by_random123(uint64_t seed, uint64_t offset, uint64_t row, uint64_t column) {
+  uint64_t halves[2];
+  for (uint64_t tag : {0, 1}) {
+    const uint64_t top = (row >> 32) | ((offset >> 32) << 16) | (tag << 31);
+    const Block words = random123({static_cast<uint32_t>(column / 4), static_cast<uint32_t>(row),
+                                   static_cast<uint32_t>(offset), static_cast<uint32_t>(top)},
+                                  static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32));
+    halves[tag] = words[column % 4];
+  }
+  return (halves[0] << 32) | halves[1];
+}
+
+void expect_cell(math::CellCache& cache, uint64_t seed, uint64_t offset, uint64_t row,
+                 uint64_t column) {
+  const uint64_t expected = cell_by_random123(seed, offset, row, column);
+  ASSERT_EQ(cell(seed, offset, row, column), expected);
+  ASSERT_EQ(math::cell_word(seed, offset, row, column), expected);
+  ASSERT_EQ(cache.high(seed, offset, row, column), expected >> 32);
+  ASSERT_EQ(cache.word(seed, offset, row, column), expected);
+}
+
+TEST(Cell, EqualsRandom123AtTheEndsOfEachPart) {
+  math::CellCache cache;
+  for (uint64_t seed : kSeeds)
+    for (uint64_t offset : kOffsets)
+      for (uint64_t row : kRows)
+        for (uint64_t column : kColumns) expect_cell(cache, seed, offset, row, column);
+}
+
+TEST(Cell, EqualsRandom123Anywhere) {
+  std::mt19937_64 engine(2);
+  const auto bits = [&](int count) { return engine() >> (64 - count); };
+  math::CellCache cache;
+  for (int i = 0; i < 20000; ++i) {
+    const uint64_t seed = bits(64), offset = bits(47), row = bits(48), column = bits(34);
+    expect_cell(cache, seed, offset, row, column);
+    expect_cell(cache, seed, offset, row, column ^ bits(2));  // perhaps of the same call
+  }
+}
+
+TEST(Cell, NoTwoCellsShareACounter) {
+  std::set<Block> counters;
+  size_t blocks = 0;
+  for (uint64_t offset : kOffsets)
+    for (uint64_t row : kRows)
+      for (uint64_t column : {uint64_t{0}, uint64_t{4}, kWord, (uint64_t{1} << 34) - 4})
+        for (bool low : {false, true}) {
+          counters.insert(block_of(math::cell_counter(offset, row, column, low)));
+          ++blocks;
+        }
+  EXPECT_EQ(counters.size(), blocks);
+}
 
 TEST(Cell, KnownWords) {
   EXPECT_EQ(cell(kSeed, kOffset, 0, 0), 0xd3c55cff52a418ae);
@@ -56,6 +128,15 @@ TEST(Cell, KnownWords) {
   EXPECT_EQ(cell(kSeed, kOffset, 7, 1), 0x1c0e20183395f94a);
   EXPECT_EQ(cell(kSeed, kOffset, 7, 2), 0x6808fe07da6699ce);
   EXPECT_EQ(cell(kSeed, kOffset, (uint64_t{1} << 33) + 5, 3), 0x96cb4c6428dff819);
+}
+
+TEST(Cell, KnownWordsOfTheKernels) {
+  EXPECT_EQ(math::cell_word(kSeed, kOffset, 0, 0), 0xd3c55cff52a418ae);
+  EXPECT_EQ(math::cell_word(kSeed, kOffset, 1, 1), 0xaf91868f24d2506a);
+  EXPECT_EQ(math::cell_word(kSeed, kOffset, 7, 0), 0x97da4e4b3bb5b888);
+  EXPECT_EQ(math::cell_word(kSeed, kOffset, 7, 1), 0x1c0e20183395f94a);
+  EXPECT_EQ(math::cell_word(kSeed, kOffset, 7, 2), 0x6808fe07da6699ce);
+  EXPECT_EQ(math::cell_word(kSeed, kOffset, (uint64_t{1} << 33) + 5, 3), 0x96cb4c6428dff819);
 }
 
 TEST(Cell, KnownTransforms) {
@@ -100,6 +181,69 @@ TEST(Transform, ExponentialIsContinuousAcrossTheMiddle) {
   const uint64_t middle = uint64_t{1} << 63;
   EXPECT_NEAR(reference::exponential_of(middle - 1), std::log(2.0), 1e-15);
   EXPECT_NEAR(reference::exponential_of(middle), std::log(2.0), 1e-15);
+}
+
+/// Words at which a transform may go wrong.
+std::vector<uint64_t> telling_words() {
+  std::vector<uint64_t> words = {0, 1, 4095, 4096, ~uint64_t{0}, ~uint64_t{0} - 1};
+  for (int bit = 0; bit < 64; ++bit)
+    for (uint64_t near : {uint64_t{0}, uint64_t{1}, ~uint64_t{0}}) {
+      words.push_back((uint64_t{1} << bit) + near);
+      words.push_back(~((uint64_t{1} << bit) + near));
+    }
+  std::mt19937_64 engine(3);
+  for (int i = 0; i < 20000; ++i) words.push_back(engine() >> (i % 64));
+  return words;
+}
+
+TEST(Transform, KernelsAgreeWithTheReference) {
+  for (uint64_t word : telling_words()) {
+    ASSERT_EQ(math::index_uniform(word), reference::uniform_of(word)) << word;
+    const double v = reference::v_of(word), rest = reference::one_minus_v_of(word);
+    const math::Unit<double> wide = math::unit_of_word<double>(word);
+    const math::Unit<float> narrow = math::unit_of_word<float>(word);
+    ASSERT_NEAR(wide.v / v, 1, 0x1p-52) << word;
+    ASSERT_NEAR(wide.complement / rest, 1, 0x1p-52) << word;
+    ASSERT_NEAR(narrow.v / v, 1, 0x1p-24) << word;
+    ASSERT_NEAR(narrow.complement / rest, 1, 0x1p-24) << word;
+  }
+}
+
+TEST(LowWord, MattersInTheOuterCellsOnly) {
+  constexpr uint32_t kEdge = uint32_t{1} << 24;
+  EXPECT_TRUE(math::needs_low_word(0));
+  EXPECT_TRUE(math::needs_low_word(kEdge - 1));
+  EXPECT_FALSE(math::needs_low_word(kEdge));
+  EXPECT_FALSE(math::needs_low_word(~kEdge));
+  EXPECT_TRUE(math::needs_low_word(~(kEdge - 1)));
+  EXPECT_TRUE(math::needs_low_word(~uint32_t{0}));
+}
+
+/// The largest relative change of v and 1 - v when the low word is left out.
+double change_without_low_word(uint32_t high) {
+  double change = 0;
+  for (uint64_t low : {uint64_t{0}, uint64_t{0x7fffffff}, uint64_t{0xffffffff}}) {
+    const uint64_t word = (uint64_t{high} << 32) | low;
+    const math::Unit<double> some = math::unit_of_high<double>(high);
+    change = std::max({change, std::abs(some.v / reference::v_of(word) - 1),
+                       std::abs(some.complement / reference::one_minus_v_of(word) - 1)});
+  }
+  return change;
+}
+
+TEST(LowWord, IsBelowRoundingWhereItIsLeftOut) {
+  constexpr uint32_t kEdge = uint32_t{1} << 24;
+  std::mt19937 engine(4);
+  for (int i = 0; i < 20000; ++i) {
+    const uint32_t high = engine();
+    if (!math::needs_low_word(high)) {
+      ASSERT_LT(change_without_low_word(high), 0x1p-25) << high;
+    }
+  }
+  for (uint32_t inner : {kEdge, ~kEdge}) EXPECT_LE(change_without_low_word(inner), 0x1p-25);
+  // One bit further out it would be seen in single precision.
+  for (uint32_t outer : {kEdge / 2 - 1, ~(kEdge / 2 - 1)})
+    EXPECT_GT(change_without_low_word(outer), 0x1p-25);
 }
 
 using Transform = double (*)(uint64_t);

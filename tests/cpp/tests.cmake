@@ -9,3 +9,10 @@ gradthru_test(backward_test SOURCES cpp/backward_test.cpp cpp/autograd_test.cpp 
 gradthru_test(exactness_test
   SOURCES cpp/exactness_test.cpp cpp/exactness_noise_test.cpp LIBRARIES gradthru)
 gradthru_test(binary_test SOURCES cpp/binary_test.cpp LIBRARIES gradthru)
+
+# The tiles of the CUDA kernels, run on the CPU: these two programs alone look into src.
+gradthru_test(tile_test SOURCES cpp/tile_test.cpp cpp/tile_sampler_test.cpp LIBRARIES gradthru)
+target_include_directories(tile_test PRIVATE ${PROJECT_SOURCE_DIR}/src)
+# Every function of a tile is inlined into every rule: optimising that fully takes minutes.
+target_compile_options(tile_test PRIVATE -O1)
+target_include_directories(philox_test PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)

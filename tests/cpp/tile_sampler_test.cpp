@@ -1,0 +1,277 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "support/random.h"
+#include "support/tile_rows.h"
+
+// What the tiles of src/cuda draw, run on the CPU, against the scalar tile in double.
+namespace {
+
+using gradthru::Estimator;
+using gradthru::cuda::SampleCall;
+using support::Row;
+using support::ThreadRow;
+using support::TileMemory;
+using support::WarpRow;
+using Scalar = gradthru::math::ScalarTile<double>;
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+constexpr gradthru::Key kKey{.seed = 99, .offset = 7, .row0 = int64_t{1} << 33};
+
+template <class Tile>
+class TileSampler : public testing::Test {};
+using TileTypes =
+    testing::Types<WarpRow<double>, ThreadRow<double>, WarpRow<float>, ThreadRow<float>>;
+TYPED_TEST_SUITE(TileSampler, TileTypes);
+
+template <class Tile>
+constexpr bool kIsDouble = std::is_same_v<typename Tile::Real, double>;
+
+// -------------------------------------------------------------------------------- the interface
+
+template <class Tile>
+int64_t picked(const Row& weights, double u) {
+  const Tile t;
+  TileMemory<Tile> memory(weights);
+  return t.pick(static_cast<int64_t>(weights.size()), u,
+                [&](auto k) { return t.load(memory.data(), k); });
+}
+
+TYPED_TEST(TileSampler, PickTakesTheOnlyPositiveWeight) {
+  for (size_t only : {0, 1, 31, 32, 500, 511, 512, 513, 1024, 1499}) {
+    Row weights(1500, 0.0);
+    weights[only] = 0.125;
+    for (double u : {0x1p-53, 0.5, 1 - 0x1p-53, 1.0})  // 1: as if rounding had left none
+      EXPECT_EQ(picked<TypeParam>(weights, u), static_cast<int64_t>(only)) << u;
+  }
+}
+
+TYPED_TEST(TileSampler, PickFindsEveryCategory) {
+  for (int64_t categories : {1, 2, 33, 512, 513, 1100}) {
+    const Row weights(static_cast<size_t>(categories), 0.25);
+    for (int64_t k = 0; k < categories; ++k) {  // sums of quarters are exact
+      const double total = 0.25 * static_cast<double>(categories);
+      EXPECT_EQ(picked<TypeParam>(weights, 0.25 * (static_cast<double>(k) + 0.5) / total), k);
+    }
+    // A running sum that equals the target does not exceed it.
+    if (categories == 512) {
+      EXPECT_EQ(picked<TypeParam>(weights, 0.5), 256);
+    }
+  }
+}
+
+TYPED_TEST(TileSampler, PickWithoutAnExceedingSumTakesTheLastPositiveWeight) {
+  Row weights(1300, 0.1);
+  for (size_t k = 700; k < weights.size(); ++k) weights[k] = 0;
+  EXPECT_EQ(picked<TypeParam>(weights, 1.0), 699);
+}
+
+TYPED_TEST(TileSampler, FirstLargestAtAndIs) {
+  const TypeParam t;
+  for (int64_t categories : {1, 31, 32, 33, 70, 513}) {
+    Row values(static_cast<size_t>(categories), -3.0);
+    for (int64_t place : {int64_t{0}, categories / 2, categories - 1}) {
+      values[static_cast<size_t>(place)] = -2;  // below the 0 that lies beyond the row
+      TileMemory<TypeParam> memory(values);
+      const auto load = [&](auto k) { return t.load(memory.data(), k); };
+      EXPECT_EQ(t.scalar_of(t.largest(categories, load)), -2);
+      EXPECT_EQ(t.first(categories, [&](auto k) { return t.equal(load(k), t.set(-2)); }), place);
+      EXPECT_EQ(t.first(categories, [&](auto k) { return t.is(k, place); }), place);
+      EXPECT_EQ(t.first(categories, [&](auto k) { return t.equal(load(k), t.set(0)); }),
+                categories);
+      EXPECT_EQ(t.scalar_of(t.at(memory.data(), place)), -2);
+      EXPECT_EQ(t.scalar_of(t.sum(categories, load)), -3.0 * static_cast<double>(categories) + 1);
+      values[static_cast<size_t>(place)] = -3;
+    }
+  }
+}
+
+TYPED_TEST(TileSampler, ExponentialsAreThoseOfTheCells) {
+  const TypeParam t;
+  using Real = typename TypeParam::Real;
+  for (int64_t categories : {1, 3, 4, 33, 128, 129, 1025}) {
+    TileMemory<TypeParam> first(categories), second(categories);
+    const auto draw = [&](uint64_t offset, Real* target) {
+      const typename TypeParam::Stream s{kKey.seed, offset, uint64_t{5} << 32};
+      t.each(categories, [&](auto k) { t.store(target, k, t.exponential(s, k)); });
+    };
+    draw(3, first.data());
+    draw((uint64_t{1} << 47) - 1, second.data());
+    const Row at_three = first.row(), at_last = second.row();
+    for (int64_t k = 0; k < categories; ++k) {
+      const auto expect = [&](double actual, uint64_t offset) {
+        const double expected = reference::exponential_of(
+            reference::cell(kKey.seed, offset, uint64_t{5} << 32, static_cast<uint64_t>(k)));
+        EXPECT_NEAR(actual / expected, 1, kIsDouble<TypeParam> ? 4e-16 : 3e-7) << k;
+      };
+      expect(at_three[static_cast<size_t>(k)], 3);
+      expect(at_last[static_cast<size_t>(k)], (uint64_t{1} << 47) - 1);
+    }
+  }
+}
+
+// ------------------------------------------------------------------------------- draws
+
+struct Drawing {
+  std::string name;
+  Estimator e;
+  double uniform_mix = 0;
+};
+
+std::vector<Drawing> drawings() {
+  return {{"inverse CDF", gradthru::st({.tau_f = 0.7, .tau_b = 1})},
+          {"argmax", gradthru::st({.tau_f = 0, .tau_b = 1})},
+          {"mixture", gradthru::st({.tau_f = 0.7, .tau_b = 1}), 0.2},
+          {"argmax mixture", gradthru::st({.tau_f = 0, .tau_b = 1}), 0.2},
+          {"Gumbel, scaled sum", gradthru::gumbel_softmax({.tau = 0.5})},
+          {"Gumbel, scaled logits", gradthru::gumbel_softmax({.tau_f = 2, .tau_b = 0.5})}};
+}
+
+gradthru::math::Draw draw_kind(const Estimator& e) {
+  return support::draw_of(e.method) == support::Draw::gumbel ? gradthru::math::Draw::gumbel
+                                                             : gradthru::math::Draw::uniform;
+}
+
+/// One sampled row as a kernel leaves it.
+struct Sampled {
+  int64_t index;
+  Row value;
+};
+
+template <class Tile>
+Sampled sampled(const Drawing& how, const Row& logits, int64_t n, bool relaxed = false,
+                const int64_t* given = nullptr) {
+  using Real = typename Tile::Real;
+  const auto K = static_cast<int64_t>(logits.size());
+  auto call = support::one_row<Real, SampleCall<Real>>(how.e, K, kKey, given != nullptr);
+  call.draw = draw_kind(how.e);
+  call.uniform_mix = how.uniform_mix;
+  call.relaxed = relaxed;
+  call.given = given;
+  call.given_count = 1;
+  call.stream.row0 += static_cast<uint64_t>(n);
+  TileMemory<Tile> in(logits), value(K), scratch(K, 2);
+  const int64_t index =
+      gradthru::cuda::sample_row(Tile{}, call, 0, 0, in.data(), value.data(), scratch.data());
+  return {index, value.row()};
+}
+
+/// The index on the scalar tile in double, by the samplers alone.
+int64_t scalar_index(const Drawing& how, const Row& logits, int64_t n) {
+  const Scalar t;
+  const auto K = static_cast<int64_t>(logits.size());
+  const gradthru::math::Params p = support::params_of(how.e);
+  const Scalar::Stream stream{kKey.seed, kKey.offset, static_cast<uint64_t>(kKey.row0 + n)};
+  const bool gumbel = draw_kind(how.e) == gradthru::math::Draw::gumbel;
+  const double inv_tau = gumbel && p.scaled_sum() ? 1 : gradthru::math::inverse<double>(p.tau_f);
+  Row scratch(logits.size());
+  if (gumbel)
+    return gradthru::math::gumbel_argmax(t, logits.data(), inv_tau, stream, scratch.data(), K)
+        .index;
+  if (how.uniform_mix > 0)
+    return gradthru::math::mixed_inverse_cdf(t, logits.data(), inv_tau, how.uniform_mix, stream, K)
+        .index;
+  if (p.tau_f == 0) return gradthru::math::argmax(t, logits.data(), K).index;
+  return gradthru::math::inverse_cdf(t, logits.data(), inv_tau, stream, K).index;
+}
+
+/// Rows of every kind that a sampler may stumble over.
+Row random_logits(support::Random& random, int64_t categories) {
+  Row logits = random.normals(categories, support::kLogitScale);
+  for (double& x : logits) {
+    x = static_cast<float>(x);
+    const int64_t kind = random.integer(0, 19);
+    if (kind == 0) x = -kInfinity;
+    if (kind == 1) x = -1e4;  // a weight of 0
+    if (kind == 2) x = 2;     // ties for the largest, often
+  }
+  if (random.integer(0, 3) == 0)  // nearly all mass on the last ones
+    for (size_t k = 0; k + 2 < logits.size(); ++k) logits[k] -= 20;
+  if (logits[0] == -kInfinity) logits[0] = 0;
+  return logits;
+}
+
+TYPED_TEST(TileSampler, DrawsTheIndicesOfTheScalarTile) {
+  for (const Drawing& how : drawings()) {
+    support::Random random(3);
+    int64_t rows = 0, other = 0;
+    for (int64_t categories : {1, 2, 3, 8, 16, 17, 31, 32, 33, 65, 129, 512, 513, 1500}) {
+      for (int64_t n = 0; n < 40; ++n, ++rows) {
+        const Row logits = random_logits(random, categories);
+        const int64_t expected = scalar_index(how, logits, n);
+        const Sampled actual = sampled<TypeParam>(how, logits, n);
+        other += actual.index != expected;
+        Row onehot(logits.size(), 0.0);
+        onehot.at(static_cast<size_t>(actual.index)) = 1;
+        ASSERT_EQ(actual.value, onehot) << how.name << " K=" << categories;
+        ASSERT_GT(logits[static_cast<size_t>(actual.index)], -kInfinity) << how.name;
+      }
+    }
+    // In single precision u times the total may fall on the other side of a boundary: 1e-5 of rows.
+    EXPECT_LE(other, kIsDouble<TypeParam> ? 0 : 1) << how.name << ", " << rows << " rows";
+  }
+}
+
+TYPED_TEST(TileSampler, RelaxedSamplesAreThoseOfTheReference) {
+  support::Random random(4);
+  for (double tau : {0.5, 1.0})
+    for (gradthru::Noise noise : {gradthru::Noise::scaled_sum, gradthru::Noise::scaled_logits})
+      for (int64_t categories : {2, 16, 33, 300}) {
+        const Estimator e =
+            gradthru::gumbel_softmax({.tau_f = tau, .tau_b = tau, .noise = noise, .hard = false});
+        Row logits = random.normals(categories, support::kLogitScale);
+        for (double& x : logits) x = static_cast<float>(x);
+        const Row s = sampled<TypeParam>({"", e}, logits, 0, true).value;
+        const Row expected = reference::gumbel_softmax_surrogate(
+            logits, support::settings_of(e),
+            reference::row_noise(kKey.seed, kKey.offset, static_cast<uint64_t>(kKey.row0)));
+        for (size_t k = 0; k < s.size(); ++k)
+          ASSERT_NEAR(s[k], expected[k], kIsDouble<TypeParam> ? 1e-13 : 5e-6);
+      }
+}
+
+bool all_nan(const Row& row) {
+  for (double x : row)
+    if (!std::isnan(x)) return false;
+  return true;
+}
+
+TYPED_TEST(TileSampler, InvalidAndEmptyRows) {
+  for (const Drawing& how : drawings())
+    for (size_t categories : {2, 40}) {
+      Row logits(categories, 0.5);
+      for (double poison : {kNan, kInfinity}) {
+        logits[1] = poison;
+        const Sampled invalid = sampled<TypeParam>(how, logits, 0);
+        EXPECT_EQ(invalid.index, -1) << how.name;
+        EXPECT_TRUE(all_nan(invalid.value)) << how.name;
+      }
+      const Sampled empty = sampled<TypeParam>(how, Row(categories, -kInfinity), 0);
+      EXPECT_EQ(empty.index, -1) << how.name;
+      EXPECT_EQ(empty.value, Row(categories, 0.0)) << how.name;
+    }
+}
+
+TYPED_TEST(TileSampler, GivenIndices) {
+  const Drawing how{"", gradthru::st()};
+  Row logits(40, 0.0);
+  logits[7] = -kInfinity;
+  const auto given = [&](int64_t index) {
+    return sampled<TypeParam>(how, logits, 0, false, &index);
+  };
+  EXPECT_EQ(given(39).index, 39);
+  EXPECT_EQ(given(39).value[39], 1);
+  EXPECT_EQ(given(-1).value, Row(40, 0.0));
+  for (int64_t wrong : {7, 40, -2}) {
+    EXPECT_EQ(given(wrong).index, -1);
+    EXPECT_TRUE(all_nan(given(wrong).value)) << wrong;
+  }
+}
+
+}  // namespace
