@@ -72,6 +72,26 @@ TYPED_TEST(TileSampler, PickWithoutAnExceedingSumTakesTheLastPositiveWeight) {
   EXPECT_EQ(picked<TypeParam>(weights, 1.0), 699);
 }
 
+TYPED_TEST(TileSampler, PickNeverTakesAWeightOfZero) {
+  // Targets at the running sums themselves, where prefix sums of another order round differently.
+  support::Random random(8);
+  for (int64_t categories : {20, 600}) {
+    Row weights = random.normals(categories);
+    for (double& w : weights)
+      w = random.integer(0, 2) == 0 ? static_cast<float>(std::exp(5 * w)) : 0.0;
+    weights.back() = 1;
+    double total = 0, running = 0;
+    for (double w : weights) total += w;
+    for (double w : weights) {
+      running += w;
+      for (double u : {running / total, std::nextafter(running / total, 0.0)}) {
+        const int64_t k = picked<TypeParam>(weights, u);
+        ASSERT_GT(weights.at(static_cast<size_t>(k)), 0) << u;
+      }
+    }
+  }
+}
+
 TYPED_TEST(TileSampler, FirstLargestAtAndIs) {
   const TypeParam t;
   for (int64_t categories : {1, 31, 32, 33, 70, 513}) {
