@@ -9,6 +9,11 @@ gradthru_test(backward_test SOURCES cpp/backward_test.cpp cpp/autograd_test.cpp 
 gradthru_test(exactness_test
   SOURCES cpp/exactness_test.cpp cpp/exactness_noise_test.cpp LIBRARIES gradthru)
 gradthru_test(binary_test SOURCES cpp/binary_test.cpp LIBRARIES gradthru)
+gradthru_test(options_test
+  SOURCES cpp/options_test.cpp cpp/options_binary_test.cpp cpp/options_exactness_test.cpp
+  LIBRARIES gradthru)
+target_compile_definitions(options_test
+  PRIVATE GRADTHRU_OPTIONS_PAGE="${PROJECT_SOURCE_DIR}/docs/options.md")
 
 # The tiles of the CUDA kernels, run on the CPU: these two programs alone look into src.
 gradthru_test(tile_test SOURCES cpp/tile_test.cpp cpp/tile_sampler_test.cpp LIBRARIES gradthru)
