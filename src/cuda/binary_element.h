@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "cuda/call.h"
+#include "math/binary_mixture.h"
 #include "math/registry.h"
 
 // One element of the binary (sigmoid) forms on a tile with an element per lane. No CUDA here, so
@@ -15,10 +16,11 @@ struct BinaryCall {
   int64_t N, samples;
   const Real* logits;
   math::Params params;
+  RowTemperatures rows;
+  double uniform_mix;  ///< 0 for none
   StreamStart stream;
-  uint64_t offsets;        ///< of the random stream, used by one sample
-  double off, on;          ///< the two values of the coding
-  math::Params inverse{};  ///< of the temperatures: from `prepared`, which the launchers call
+  uint64_t offsets;  ///< of the random stream, used by one sample
+  double off, on;    ///< the two values of the coding
 };
 
 /// Draws `value`; with `given` its elements are accepted instead.
@@ -53,39 +55,35 @@ GRADTHRU_HD math::Element<Tile> element_of(const BinaryCall<typename Tile::Real>
           given,
           {call.stream.seed, offset, number >> 32},
           static_cast<int64_t>(number & 0xffffffffu),
-          temperatures<Tile>(call)};
+          temperatures<Tile>(call, n)};
 }
 
-/// 1, 0 or, where the logit is, NaN.
+/// The value, NaN in an element with a temperature that is none.
 template <class Tile>
-GRADTHRU_HD typename Tile::Real draw_element(const Tile& t,
-                                             const BinarySampleCall<typename Tile::Real>& call,
-                                             const math::Element<Tile>& e) {
-  using Real = typename Tile::Real;
-  if (e.logit != e.logit) return e.logit;
-  const bool untempered = call.draw != math::Draw::uniform && call.params.scaled_sum();
-  if (call.params.tau_f == 0 && !untempered) return e.logit >= 0 ? Real{1} : Real{0};
-  const Real scaled = untempered ? e.logit : e.logit * e.tau.inv_tau_f;
-  Real log_v, log_1mv;
-  t.logistic_pair(e.stream, e.column, &log_v, &log_1mv);
-  return scaled + (log_v - log_1mv) > 0 ? Real{1} : Real{0};
+GRADTHRU_HD typename Tile::Real validated(const math::Element<Tile>& e, typename Tile::Real value) {
+  const auto sum = e.tau.tau_f + e.tau.tau_b;
+  return sum == sum ? value : sum;
 }
 
 template <class Tile>
 GRADTHRU_HD void sample_element(const Tile& t, const BinarySampleCall<typename Tile::Real>& call,
                                 int64_t n, int64_t sample) {
   using Real = typename Tile::Real;
-  const int64_t item = sample * call.N + n;
   const bool given = call.given != nullptr;
   auto e = element_of<Tile>(call, n, sample, 0, 0, given);
   if (given) {
     const Real value = call.given[item_of(n, sample, call.N, call.given_count)];
-    e.on = value > (call.off + call.on) / 2 ? Real{1} : Real{0};
+    const Real on = value > (call.off + call.on) / 2 ? Real{1} : Real{0};
+    e.on = e.logit == e.logit ? on : e.logit;
   } else {
-    e.on = draw_element(t, call, e);
+    const bool untempered = is_untempered(call);
+    const bool at_zero = !untempered && call.params.tau_f == 0;
+    e.on = math::draw_binary(t, e.logit, untempered ? Real{1} : e.tau.inv_tau_f, at_zero,
+                             call.uniform_mix, e.stream, e.column);
   }
   const Real b = call.relaxed ? math::gumbel_softmax::binary_forward(t, e, call.params) : e.on;
-  call.value[item] = static_cast<Real>(call.off + (call.on - call.off) * b);
+  call.value[sample * call.N + n] =
+      validated(e, static_cast<Real>(call.off + (call.on - call.off) * b));
 }
 
 template <class Rule, class Tile>
@@ -98,7 +96,10 @@ GRADTHRU_HD void backward_element(const Tile& t,
     const int64_t item = sample * call.N + n;
     const Real on = call.sample[item] > (call.off + call.on) / 2 ? Real{1} : Real{0};
     const auto e = element_of<Tile>(call, n, sample, on, span * call.grad[item], call.given);
-    sum = sum + Rule::binary(t, e, call.params);
+    const Real grad = call.uniform_mix > 0
+                          ? math::mixed_binary<Rule>(t, e, call.params, call.uniform_mix)
+                          : Rule::binary(t, e, call.params);
+    sum = sum + validated(e, grad);
   }
   call.out[n] = sum;
 }

@@ -13,10 +13,11 @@ __global__ void __launch_bounds__(kThreads)
     backward_by_warps(BackwardCall<Real> call, Real* workspace, int64_t scratch_rows) {
   const RowOfWarp<Real> t;
   const Place place;
-  Real* scratch = workspace + place.warp * scratch_rows * call.K;
+  Real* scratch = workspace + place.warp * workspace_rows(call, scratch_rows) * call.K;
   for (int64_t n = place.warp; n < call.N; n += place.warps) {
+    const Real* logits = allowed_row(t, call, n, scratch + scratch_rows * call.K);
     for (int64_t sample = 0; sample < call.samples; ++sample) {
-      backward_row<Rule, kMixed>(t, call, n, sample, call.logits + n * call.K,
+      backward_row<Rule, kMixed>(t, call, n, sample, logits,
                                  call.grad + (sample * call.N + n) * call.K, call.out + n * call.K,
                                  scratch);
     }
@@ -37,7 +38,7 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t groups = stage_groups(call.N);
   for (int64_t group = place.warp; group < groups; group += place.warps) {
     const StagedRows rows(group, call.N);
-    stage_in(place.lane, rows.count, K, call.logits + rows.first * K, logits);
+    stage_logits(place.lane, rows, call, logits);
     for (int64_t sample = 0; sample < call.samples; ++sample) {
       stage_in(place.lane, rows.count, K, call.grad + (sample * call.N + rows.first) * K, grad);
       if (place.lane < rows.count) {
@@ -56,8 +57,8 @@ cudaError_t workspace_for(const BackwardCall<Real>& call, int64_t* bytes) {
   if (call.K <= kThreadRowCategories) return cudaSuccess;
   int64_t warps = 0;
   const cudaError_t status = row_warps(call.N, &warps);
-  *bytes =
-      warps * scratch_rows_of<Rule, kMixed>(call) * call.K * static_cast<int64_t>(sizeof(Real));
+  *bytes = warps * workspace_rows(call, scratch_rows_of<Rule, kMixed>(call)) * call.K *
+           static_cast<int64_t>(sizeof(Real));
   return status;
 }
 
@@ -91,9 +92,8 @@ cudaError_t with_rule(std::string_view method, bool mixed, const Act& act) {
       return mixed ? cudaErrorNotSupported : act(rule, std::false_type{});
     }
   };
-#define GRADTHRU_ESTIMATOR(name, draw, ...) \
-  if (method == #name)                      \
-    return with.template operator()<math::name, math::Draw::draw == math::Draw::uniform>({});
+#define GRADTHRU_ESTIMATOR(name, draw, parameters, ...) \
+  if (method == #name) return with.template operator()<math::name, takes_mix(parameters)>({});
 #include "gradthru/estimators.def"
   return cudaErrorInvalidValue;
 }

@@ -7,17 +7,19 @@ namespace {
 
 constexpr int kThreads = kWarpsPerBlock * kLanesPerWarp;
 
-/// A row per warp; a warp's part of the workspace holds scratch_rows_of(call) rows.
+/// A row per warp.
 template <class Real>
 __global__ void __launch_bounds__(kThreads)
     sample_by_warps(SampleCall<Real> call, Real* workspace, int64_t scratch_rows) {
   const RowOfWarp<Real> t;
   const Place place;
-  Real* scratch = workspace + place.warp * scratch_rows * call.K;
+  Real* scratch = workspace + place.warp * workspace_rows(call, scratch_rows) * call.K;
+  Real* copy = scratch + scratch_rows * call.K;
   for (SampleItem at(place, call.N); at.sample < call.samples; at.advance()) {
     const int64_t item = at.sample * call.N + at.item;
-    const int64_t index = sample_row(t, call, at.item, at.sample, call.logits + at.item * call.K,
-                                     call.value + item * call.K, scratch);
+    const int64_t index =
+        sample_row(t, call, at.item, at.sample, allowed_row(t, call, at.item, copy),
+                   call.value + item * call.K, scratch);
     if (place.lane == 0) call.index[item] = index;
   }
 }
@@ -35,7 +37,7 @@ __global__ void __launch_bounds__(kThreads)
   for (SampleItem at(place, stage_groups(call.N)); at.sample < call.samples; at.advance()) {
     const StagedRows rows(at.item, call.N);
     const int64_t row0 = at.sample * call.N + rows.first;
-    stage_in(place.lane, rows.count, K, call.logits + rows.first * K, logits);
+    stage_logits(place.lane, rows, call, logits);
     if (place.lane < rows.count) {
       call.index[row0 + place.lane] =
           sample_row(t, call, rows.first + place.lane, at.sample, logits + place.lane,
@@ -53,7 +55,8 @@ cudaError_t sample_workspace(const SampleCall<Real>& call, int64_t* bytes) {
   if (call.K <= kThreadRowCategories) return cudaSuccess;
   int64_t warps = 0;
   const cudaError_t status = row_warps(call.samples * call.N, &warps);
-  *bytes = warps * scratch_rows_of(call) * call.K * static_cast<int64_t>(sizeof(Real));
+  *bytes = warps * workspace_rows(call, scratch_rows_of(call)) * call.K *
+           static_cast<int64_t>(sizeof(Real));
   return status;
 }
 

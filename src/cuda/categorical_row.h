@@ -15,11 +15,12 @@ template <class Real>
 struct CategoricalCall {
   int64_t N, K, samples;
   const Real* logits;
+  const bool* mask;  ///< null, or [N, K]: true = allowed
   math::Params params;
+  RowTemperatures rows;
   double uniform_mix;  ///< 0 for none
   StreamStart stream;
-  uint64_t offsets;        ///< of the random stream, used by one sample
-  math::Params inverse{};  ///< of the temperatures: from `prepared`, which the launchers call
+  uint64_t offsets;  ///< of the random stream, used by one sample
 };
 
 /// Draws `value` (one-hot, or relaxed) and `index`; with `given` the indices are accepted instead.
@@ -57,13 +58,43 @@ GRADTHRU_HD int64_t index_or_state(Real maximum, int64_t index) {
   return maximum == -std::numeric_limits<Real>::infinity() ? math::kEmpty : index;
 }
 
+/// Rows that a warp has in the workspace: scratch, then the logits under a mask.
+template <class Real>
+GRADTHRU_HD int64_t workspace_rows(const CategoricalCall<Real>& call, int64_t scratch_rows) {
+  return scratch_rows + (call.mask == nullptr ? 0 : 1);
+}
+
+/// The logits of row n where it lies or, with a mask, in `copy`: -inf where the mask forbids.
+template <class Tile>
+GRADTHRU_HD const typename Tile::Real* allowed_row(const Tile& t,
+                                                   const CategoricalCall<typename Tile::Real>& call,
+                                                   int64_t n, typename Tile::Real* copy) {
+  const auto* logits = call.logits + n * call.K;
+  if (call.mask == nullptr) return logits;
+  const bool* mask = call.mask + n * call.K;
+  const auto lowest = t.set(-std::numeric_limits<double>::infinity());
+  t.each(call.K,
+         [&](auto k) { t.store(copy, k, t.select(t.flag(mask, k), t.load(logits, k), lowest)); });
+  return copy;
+}
+
+/// False if an entry of a row's temperatures is none.
+template <class Tile>
+GRADTHRU_HD bool are_valid(const Tile& t, const math::Temperatures<Tile>& tau) {
+  const auto sum = t.scalar_of(tau.tau_f + tau.tau_b);
+  return sum == sum;
+}
+
 /// A drawn category, or kInvalid, kEmpty. `scratch` holds a row.
 template <class Tile>
 GRADTHRU_HD int64_t draw_index(const Tile& t, const SampleCall<typename Tile::Real>& call,
+                               const math::Temperatures<Tile>& tau,
                                const typename Tile::Real* logits,
                                const typename Tile::Stream& stream, typename Tile::Real* scratch) {
-  const bool untempered = call.draw != math::Draw::uniform && call.params.scaled_sum();
-  const auto inv_tau = t.set(untempered ? 1 : call.inverse.tau_f);
+  if (!are_valid(t, tau)) return math::kInvalid;
+  const bool untempered = is_untempered(call);
+  const bool at_zero = !untempered && call.params.tau_f == 0;
+  const auto inv_tau = untempered ? t.set(1) : tau.inv_tau_f;
   const auto settled = [&](const math::Drawn<Tile>& drawn) {
     return index_or_state(t.scalar_of(drawn.maximum), drawn.index);
   };
@@ -71,18 +102,22 @@ GRADTHRU_HD int64_t draw_index(const Tile& t, const SampleCall<typename Tile::Re
     return settled(math::gumbel_argmax(t, logits, inv_tau, stream, scratch, call.K));
   }
   if (call.uniform_mix > 0) {
+    if (at_zero) {
+      return settled(math::mixed_argmax(t, logits, call.uniform_mix, stream, call.K));
+    }
     return settled(math::mixed_inverse_cdf(t, logits, inv_tau, call.uniform_mix, stream, call.K));
   }
-  if (call.params.tau_f == 0) return settled(math::argmax(t, logits, call.K));
+  if (at_zero) return settled(math::argmax(t, logits, call.K));
   return settled(math::inverse_cdf(t, logits, inv_tau, stream, call.K));
 }
 
-/// A given category: -1 skips the row; what lies outside the row or has no probability is invalid.
+/// A given category: -1 skips the row; what lies outside the row or has no probability is invalid,
+/// as is everything in a row that is not `valid`.
 template <class Tile>
 GRADTHRU_HD int64_t accept_given(const Tile& t, const typename Tile::Real* logits, int64_t K,
-                                 int64_t given) {
+                                 int64_t given, bool valid) {
   if (given == -1) return math::kEmpty;
-  if (given < 0 || given >= K) return math::kInvalid;
+  if (given < 0 || given >= K || !valid) return math::kInvalid;
   const auto logit = t.scalar_of(t.at(logits, given));
   return logit > -std::numeric_limits<typename Tile::Real>::infinity() ? given : math::kInvalid;
 }
@@ -90,7 +125,8 @@ GRADTHRU_HD int64_t accept_given(const Tile& t, const typename Tile::Real* logit
 /// What a drawn index of -1 stands for is found in the row again: an invalid one or an empty one.
 template <class Tile>
 GRADTHRU_HD int64_t accept_drawn(const Tile& t, const typename Tile::Real* logits, int64_t K,
-                                 int64_t drawn) {
+                                 int64_t drawn, bool valid) {
+  if (!valid) return math::kInvalid;
   if (drawn >= 0) return drawn < K ? drawn : math::kInvalid;  // only a foreign index is beyond
   return index_or_state(t.scalar_of(math::row_maximum(t, logits, K)), math::kEmpty);
 }
@@ -114,13 +150,19 @@ GRADTHRU_HD int64_t sample_row(const Tile& t, const SampleCall<typename Tile::Re
                                int64_t n, int64_t sample, const typename Tile::Real* logits,
                                typename Tile::Real* value, typename Tile::Real* scratch) {
   const auto stream = row_stream<Tile>(call.stream, call.offsets, n, sample);
+  const auto tau = temperatures<Tile>(call, n);
   const bool given = call.given != nullptr;
-  const int64_t drawn = given
-                            ? accept_given(t, logits, call.K,
-                                           call.given[item_of(n, sample, call.N, call.given_count)])
-                            : draw_index(t, call, logits, stream, value);
+  int64_t drawn;
+  if (given) {
+    // A given index takes no draw, but the row must be looked at.
+    const auto maximum = t.scalar_of(math::row_maximum(t, logits, call.K));
+    drawn =
+        accept_given(t, logits, call.K, call.given[item_of(n, sample, call.N, call.given_count)],
+                     are_valid(t, tau) && maximum == maximum);
+  } else {
+    drawn = draw_index(t, call, tau, logits, stream, value);
+  }
   if (call.relaxed && drawn >= 0) {
-    const auto tau = temperatures<Tile>(call);
     const math::Row<Tile> row{logits, logits, value, scratch, call.K, drawn, given, stream, tau};
     math::gumbel_softmax::forward(t, row, call.params);
   } else {
@@ -143,14 +185,15 @@ GRADTHRU_HD void backward_row(const Tile& t, const BackwardCall<typename Tile::R
                               const typename Tile::Real* grad, typename Tile::Real* out,
                               typename Tile::Real* scratch) {
   const int64_t stored = call.index[item_of(n, sample, call.N, call.index_count)];
-  const int64_t index = call.given ? accept_given(t, logits, call.K, stored)
-                                   : accept_drawn(t, logits, call.K, stored);
+  const auto tau = temperatures<Tile>(call, n);
+  const bool valid = are_valid(t, tau);
+  const int64_t index = call.given ? accept_given(t, logits, call.K, stored, valid)
+                                   : accept_drawn(t, logits, call.K, stored, valid);
   const int64_t size = Tile::row_size(call.K);
   auto* target = sample == 0 ? out : scratch;
   auto* rest = call.samples > 1 ? scratch + size : scratch;
   if (index >= 0) {
     const auto stream = row_stream<Tile>(call.stream, call.offsets, n, sample);
-    const auto tau = temperatures<Tile>(call);
     const math::Row<Tile> row{logits, grad, target, rest, call.K, index, call.given, stream, tau};
     if constexpr (kMixed) {
       math::mixed_backward<Rule>(t, row, call.params, call.uniform_mix);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <limits>
+
 #include "cuda/launch.h"
 #include "cuda/staging.h"
 #include "cuda/thread_tile.h"
@@ -58,6 +60,18 @@ struct StagedRows {
   __device__ __forceinline__ StagedRows(int64_t group, int64_t N)
       : first(group * kStageRows), count(N - first < kStageRows ? N - first : kStageRows) {}
 };
+
+/// Stages the logits of rows, -inf where the mask forbids.
+template <class Call, class Real>
+__device__ __forceinline__ void stage_logits(int lane, const StagedRows& rows, const Call& call,
+                                             Real* staged) {
+  const int64_t begin = rows.first * call.K;
+  visit_staged(lane, rows.count, static_cast<int>(call.K), [&](int i, int place) {
+    const bool allowed = call.mask == nullptr || call.mask[begin + i];
+    staged[place] = allowed ? call.logits[begin + i] : -std::numeric_limits<Real>::infinity();
+  });
+  __syncwarp();
+}
 
 /// The part of the block's shared memory that belongs to the thread's warp: `rows` staged rows.
 template <class Real>

@@ -53,6 +53,11 @@ class WarpTile {
         },
         k.column, k.inside, v);
   }
+  /// Whether a row of flags says yes at cursor k.
+  GRADTHRU_HD static B flag(const bool* p, const Cursor& k) {
+    return Warp::map([p](int64_t column, bool inside) { return inside && p[column]; }, k.column,
+                     k.inside);
+  }
   GRADTHRU_HD static V at(const T* p, I i) {
     const int owner = static_cast<int>(i & (kLanes - 1));
     const auto held = [p, i, owner](int lane) { return lane == owner ? p[i] : T{0}; };
