@@ -31,6 +31,18 @@ __global__ void __launch_bounds__(kThreads) backward_elements(BinaryBackwardCall
   for (int64_t n = loop.first; n < call.N; n += loop.step) backward_element<Rule>(t, call, n);
 }
 
+template <class Rule, bool kMixable, class Real>
+cudaError_t launch(const BinaryBackwardCall<Real>& call, cudaStream_t stream) {
+  if constexpr (math::is_sequential<Rule>()) {
+    return cudaErrorNotSupported;
+  } else {
+    if (call.uniform_mix > 0 && !kMixable) return cudaErrorNotSupported;
+    backward_elements<Rule, Real>
+        <<<blocks_for(call.N, kThreads), kThreads, 0, stream>>>(prepared(call));
+    return cudaGetLastError();
+  }
+}
+
 }  // namespace
 
 template <class Real>
@@ -44,12 +56,8 @@ template <class Real>
 cudaError_t launch_binary_backward(std::string_view method, const BinaryBackwardCall<Real>& call,
                                    cudaStream_t stream) {
   if (call.N == 0) return cudaSuccess;
-#define GRADTHRU_ESTIMATOR(name, ...)                                            \
-  if (method == #name) {                                                         \
-    backward_elements<math::name, Real>                                          \
-        <<<blocks_for(call.N, kThreads), kThreads, 0, stream>>>(prepared(call)); \
-    return cudaGetLastError();                                                   \
-  }
+#define GRADTHRU_ESTIMATOR(name, draw, parameters, ...) \
+  if (method == #name) return launch<math::name, takes_mix(parameters)>(call, stream);
 #include "gradthru/estimators.def"
   return cudaErrorInvalidValue;
 }

@@ -13,7 +13,7 @@ namespace gradthru::cuda {
 template <class Real>
 cudaError_t launch_binary_sample(const BinarySampleCall<Real>& call, cudaStream_t stream);
 
-/// `method` is a name in the registry; cudaErrorInvalidValue: there is no such method.
+/// `method` is a name in the registry; the errors are those of launch_backward.
 template <class Real>
 cudaError_t launch_binary_backward(std::string_view method, const BinaryBackwardCall<Real>& call,
                                    cudaStream_t stream);

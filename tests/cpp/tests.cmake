@@ -15,9 +15,13 @@ gradthru_test(options_test
 target_compile_definitions(options_test
   PRIVATE GRADTHRU_OPTIONS_PAGE="${PROJECT_SOURCE_DIR}/docs/options.md")
 
-# The tiles of the CUDA kernels, run on the CPU: these two programs alone look into src.
-gradthru_test(tile_test SOURCES cpp/tile_test.cpp cpp/tile_sampler_test.cpp LIBRARIES gradthru)
-target_include_directories(tile_test PRIVATE ${PROJECT_SOURCE_DIR}/src)
+# The tiles of the CUDA kernels, run on the CPU: with philox_test the only programs that look into
+# src.
+gradthru_test(tile_test
+  SOURCES cpp/tile_test.cpp cpp/tile_sampler_test.cpp cpp/tile_binary_test.cpp
+  LIBRARIES gradthru)
 # Every function of a tile is inlined into every rule: optimising that fully takes minutes.
 target_compile_options(tile_test PRIVATE -O1)
-target_include_directories(philox_test PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
+foreach(program tile_test philox_test)
+  target_include_directories(${program} PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
+endforeach()

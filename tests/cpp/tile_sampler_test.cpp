@@ -2,7 +2,6 @@
 
 #include <cmath>
 #include <cstdint>
-#include <limits>
 #include <string>
 #include <vector>
 
@@ -13,15 +12,14 @@
 namespace {
 
 using gradthru::Estimator;
-using gradthru::cuda::SampleCall;
+using support::kInfinity;
 using support::Row;
+using support::Sampled;
 using support::ThreadRow;
+using support::TileCase;
 using support::TileMemory;
 using support::WarpRow;
-using Scalar = gradthru::math::ScalarTile<double>;
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr gradthru::Key kKey{.seed = 99, .offset = 7, .row0 = int64_t{1} << 33};
 
 template <class Tile>
@@ -138,6 +136,7 @@ TYPED_TEST(TileSampler, ExponentialsAreThoseOfTheCells) {
 
 // ------------------------------------------------------------------------------- draws
 
+/// A way to draw: every branch of the kernels' sampler.
 struct Drawing {
   std::string name;
   Estimator e;
@@ -149,56 +148,31 @@ std::vector<Drawing> drawings() {
           {"argmax", gradthru::st({.tau_f = 0, .tau_b = 1})},
           {"mixture", gradthru::st({.tau_f = 0.7, .tau_b = 1}), 0.2},
           {"argmax mixture", gradthru::st({.tau_f = 0, .tau_b = 1}), 0.2},
+          {"conditional", gradthru::gumbel_rao({.tau_f = 0.5, .tau_b = 0.5})},
           {"Gumbel, scaled sum", gradthru::gumbel_softmax({.tau = 0.5})},
           {"Gumbel, scaled logits", gradthru::gumbel_softmax({.tau_f = 2, .tau_b = 0.5})}};
 }
 
-gradthru::math::Draw draw_kind(const Estimator& e) {
-  return support::draw_of(e.method) == support::Draw::gumbel ? gradthru::math::Draw::gumbel
-                                                             : gradthru::math::Draw::uniform;
+TileCase drawing_of(const Drawing& how, const Row& logits) {
+  TileCase c;
+  c.call.logits = logits;
+  c.call.mask = std::vector<bool>(logits.size(), true);
+  c.call.e = how.e;
+  c.call.uniform_mix = how.uniform_mix;
+  return c;
 }
 
-/// One sampled row as a kernel leaves it.
-struct Sampled {
-  int64_t index;
-  Row value;
-};
-
-template <class Tile>
-Sampled sampled(const Drawing& how, const Row& logits, int64_t n, bool relaxed = false,
-                const int64_t* given = nullptr) {
-  using Real = typename Tile::Real;
-  const auto K = static_cast<int64_t>(logits.size());
-  auto call = support::one_row<Real, SampleCall<Real>>(how.e, K, kKey, given != nullptr);
-  call.draw = draw_kind(how.e);
-  call.uniform_mix = how.uniform_mix;
-  call.relaxed = relaxed;
-  call.given = given;
-  call.given_count = 1;
-  call.stream.row0 += static_cast<uint64_t>(n);
-  TileMemory<Tile> in(logits), value(K), scratch(K, 2);
-  const int64_t index =
-      gradthru::cuda::sample_row(Tile{}, call, 0, 0, in.data(), value.data(), scratch.data());
-  return {index, value.row()};
+gradthru::Key key_of_row(int64_t n) {
+  gradthru::Key key = kKey;
+  key.row0 += n;
+  return key;
 }
 
-/// The index on the scalar tile in double, by the samplers alone.
-int64_t scalar_index(const Drawing& how, const Row& logits, int64_t n) {
-  const Scalar t;
-  const auto K = static_cast<int64_t>(logits.size());
-  const gradthru::math::Params p = support::params_of(how.e);
-  const Scalar::Stream stream{kKey.seed, kKey.offset, static_cast<uint64_t>(kKey.row0 + n)};
-  const bool gumbel = draw_kind(how.e) == gradthru::math::Draw::gumbel;
-  const double inv_tau = gumbel && p.scaled_sum() ? 1 : gradthru::math::inverse<double>(p.tau_f);
-  Row scratch(logits.size());
-  if (gumbel)
-    return gradthru::math::gumbel_argmax(t, logits.data(), inv_tau, stream, scratch.data(), K)
-        .index;
-  if (how.uniform_mix > 0)
-    return gradthru::math::mixed_inverse_cdf(t, logits.data(), inv_tau, how.uniform_mix, stream, K)
-        .index;
-  if (p.tau_f == 0) return gradthru::math::argmax(t, logits.data(), K).index;
-  return gradthru::math::inverse_cdf(t, logits.data(), inv_tau, stream, K).index;
+/// The reference wants a gradient to differentiate.
+support::RowCall with_gradient(const TileCase& c) {
+  support::RowCall call = c.call;
+  call.g = Row(call.logits.size(), 0.0);
+  return call;
 }
 
 /// Rows of every kind that a sampler may stumble over.
@@ -217,80 +191,27 @@ Row random_logits(support::Random& random, int64_t categories) {
   return logits;
 }
 
-TYPED_TEST(TileSampler, DrawsTheIndicesOfTheScalarTile) {
+TYPED_TEST(TileSampler, DrawsTheIndicesOfTheScalarTileAndTheReference) {
+  const support::TileKind scalar = support::scalar_kind();
   for (const Drawing& how : drawings()) {
     support::Random random(3);
     int64_t rows = 0, other = 0;
     for (int64_t categories : {1, 2, 3, 8, 16, 17, 31, 32, 33, 65, 129, 512, 513, 1500}) {
       for (int64_t n = 0; n < 40; ++n, ++rows) {
-        const Row logits = random_logits(random, categories);
-        const int64_t expected = scalar_index(how, logits, n);
-        const Sampled actual = sampled<TypeParam>(how, logits, n);
+        const TileCase c = drawing_of(how, random_logits(random, categories));
+        const gradthru::Key key = key_of_row(n);
+        const int64_t expected = scalar.sample(c, key).index;
+        ASSERT_EQ(support::reference_row(with_gradient(c), key, 0).index, expected) << how.name;
+        const Sampled actual = support::tile_sample<TypeParam>(c, key);
         other += actual.index != expected;
-        Row onehot(logits.size(), 0.0);
+        Row onehot(c.call.logits.size(), 0.0);
         onehot.at(static_cast<size_t>(actual.index)) = 1;
         ASSERT_EQ(actual.value, onehot) << how.name << " K=" << categories;
-        ASSERT_GT(logits[static_cast<size_t>(actual.index)], -kInfinity) << how.name;
+        ASSERT_GT(c.call.logits[static_cast<size_t>(actual.index)], -kInfinity) << how.name;
       }
     }
     // In single precision u times the total may fall on the other side of a boundary: 1e-5 of rows.
     EXPECT_LE(other, kIsDouble<TypeParam> ? 0 : 1) << how.name << ", " << rows << " rows";
-  }
-}
-
-TYPED_TEST(TileSampler, RelaxedSamplesAreThoseOfTheReference) {
-  support::Random random(4);
-  for (double tau : {0.5, 1.0})
-    for (gradthru::Noise noise : {gradthru::Noise::scaled_sum, gradthru::Noise::scaled_logits})
-      for (int64_t categories : {2, 16, 33, 300}) {
-        const Estimator e =
-            gradthru::gumbel_softmax({.tau_f = tau, .tau_b = tau, .noise = noise, .hard = false});
-        Row logits = random.normals(categories, support::kLogitScale);
-        for (double& x : logits) x = static_cast<float>(x);
-        const Row s = sampled<TypeParam>({"", e}, logits, 0, true).value;
-        const Row expected = reference::gumbel_softmax_surrogate(
-            logits, support::settings_of(e),
-            reference::row_noise(kKey.seed, kKey.offset, static_cast<uint64_t>(kKey.row0)));
-        for (size_t k = 0; k < s.size(); ++k)
-          ASSERT_NEAR(s[k], expected[k], kIsDouble<TypeParam> ? 1e-13 : 5e-6);
-      }
-}
-
-bool all_nan(const Row& row) {
-  for (double x : row)
-    if (!std::isnan(x)) return false;
-  return true;
-}
-
-TYPED_TEST(TileSampler, InvalidAndEmptyRows) {
-  for (const Drawing& how : drawings())
-    for (size_t categories : {2, 40}) {
-      Row logits(categories, 0.5);
-      for (double poison : {kNan, kInfinity}) {
-        logits[1] = poison;
-        const Sampled invalid = sampled<TypeParam>(how, logits, 0);
-        EXPECT_EQ(invalid.index, -1) << how.name;
-        EXPECT_TRUE(all_nan(invalid.value)) << how.name;
-      }
-      const Sampled empty = sampled<TypeParam>(how, Row(categories, -kInfinity), 0);
-      EXPECT_EQ(empty.index, -1) << how.name;
-      EXPECT_EQ(empty.value, Row(categories, 0.0)) << how.name;
-    }
-}
-
-TYPED_TEST(TileSampler, GivenIndices) {
-  const Drawing how{"", gradthru::st()};
-  Row logits(40, 0.0);
-  logits[7] = -kInfinity;
-  const auto given = [&](int64_t index) {
-    return sampled<TypeParam>(how, logits, 0, false, &index);
-  };
-  EXPECT_EQ(given(39).index, 39);
-  EXPECT_EQ(given(39).value[39], 1);
-  EXPECT_EQ(given(-1).value, Row(40, 0.0));
-  for (int64_t wrong : {7, 40, -2}) {
-    EXPECT_EQ(given(wrong).index, -1);
-    EXPECT_TRUE(all_nan(given(wrong).value)) << wrong;
   }
 }
 

@@ -1,219 +1,211 @@
 #pragma once
 
-#include <gtest/gtest.h>
-
+#include <algorithm>
 #include <cstdint>
-#include <limits>
-#include <stdexcept>
+#include <memory>
 #include <string>
 #include <type_traits>
 #include <vector>
 
 #include "cuda/categorical_row.h"
-#include "cuda/thread_tile.h"
-#include "cuda/warp_tile.h"
-#include "gradthru/estimator.h"
 #include "gradthru/key.h"
-#include "support/estimators.h"
-#include "support/rows.h"
-#include "support/warp_emulation.h"
+#include "support/option_reference.h"
+#include "support/tile_memory.h"
 
 // Rows on the tiles of src/cuda, run on the CPU by the functions that the kernels call.
 namespace support {
-
-template <class Real>
-using WarpRow = gradthru::cuda::WarpTile<EmulatedWarp, Real>;
-template <class Real>
-using ThreadRow = gradthru::cuda::ThreadTile<Real, 33>;
-
-/// Rows in the memory of a tile, between guards that no tile may write to.
-template <class Tile>
-class TileMemory {
- public:
-  using Real = typename Tile::Real;
-
-  explicit TileMemory(int64_t K, int64_t rows = 1)
-      : K_(K), cells_(static_cast<size_t>(Tile::row_size(K) * rows + 2 * kGuard), kGuardValue) {
-    // What was not stored must not be read.
-    for (int64_t i = 0; i < Tile::row_size(K) * rows; ++i)
-      data()[i] = std::numeric_limits<Real>::quiet_NaN();
-  }
-  TileMemory(const Row& values) : TileMemory(static_cast<int64_t>(values.size())) {
-    for (int64_t k = 0; k < K_; ++k)
-      data()[k * kStride] = static_cast<Real>(values[static_cast<size_t>(k)]);
-  }
-  ~TileMemory() {
-    for (size_t i = 0; i < kGuard; ++i) {
-      EXPECT_EQ(cells_[i], kGuardValue);
-      EXPECT_EQ(cells_[cells_.size() - 1 - i], kGuardValue);
-    }
-  }
-  TileMemory(const TileMemory&) = delete;
-  TileMemory& operator=(const TileMemory&) = delete;
-
-  Real* data() { return cells_.data() + kGuard; }
-  Row row() {
-    Row result;
-    for (int64_t k = 0; k < K_; ++k) result.push_back(data()[k * kStride]);
-    return result;
-  }
-
- private:
-  static constexpr size_t kGuard = 64;
-  static constexpr Real kGuardValue = 1e30f;
-  static constexpr int64_t kStride = Tile::row_size(1);
-
-  int64_t K_;
-  std::vector<Real> cells_;
-};
 
 inline gradthru::math::Params params_of(const Estimator& e) {
   return gradthru::math::Params::from(gradthru::numbers(e).data());
 }
 
-inline gradthru::cuda::StreamStart stream_of(const gradthru::Key& key) {
-  return {key.seed, key.offset, static_cast<uint64_t>(key.row0)};
+/// How the rows of a method are drawn, as the kernels are told.
+inline gradthru::math::Draw kernel_draw_of(Method method) {
+  switch (draw_of(method)) {
+    case Draw::uniform:
+      return gradthru::math::Draw::uniform;
+    case Draw::gumbel:
+      return gradthru::math::Draw::gumbel;
+    case Draw::conditional:
+      break;
+  }
+  return gradthru::math::Draw::conditional;
 }
 
-/// What a kernel is told of one row.
-template <class Real, class Call>
-Call one_row(const Estimator& e, int64_t K, const gradthru::Key& key, bool given) {
-  Call call{};
-  call.N = call.samples = 1;
-  call.K = K;
-  call.params = params_of(e);
-  call.stream = stream_of(key);
-  call.offsets = offsets_of(e, given);
-  return gradthru::cuda::prepared(call);
-}
-
-/// Calls act(rule) with the row functions of the method.
+/// Calls act(rule, mixes) with the row functions of the method, and whether it takes uniform_mix,
+/// both as types; does nothing for a rule that runs on no tile.
 template <class Act>
 void with_rule(Method method, const Act& act) {
   switch (method) {
-#define GRADTHRU_ESTIMATOR(name, ...)                                       \
-  case Method::name:                                                        \
-    if constexpr (!gradthru::math::is_sequential<gradthru::math::name>()) { \
-      return act(gradthru::math::name{});                                   \
-    }                                                                       \
+#define GRADTHRU_ESTIMATOR(name, draw, parameters, ...)                                         \
+  case Method::name:                                                                            \
+    if constexpr (!gradthru::math::is_sequential<gradthru::math::name>()) {                     \
+      act(gradthru::math::name{}, std::bool_constant<gradthru::cuda::takes_mix(parameters)>{}); \
+    }                                                                                           \
     break;
 #include "gradthru/estimators.def"
   }
-  throw std::logic_error("no row function for tiles");
-}
-
-/// How the method of these row functions draws.
-template <class Rule>
-constexpr Draw draw_of_rule() {
-#define GRADTHRU_ESTIMATOR(name, draw, ...) \
-  if constexpr (std::is_same_v<Rule, gradthru::math::name>) return Draw::draw;
-#include "gradthru/estimators.def"
-}
-
-inline bool runs_on_tiles(Method method) {
-  bool runs = false;
-  switch (method) {
-#define GRADTHRU_ESTIMATOR(name, ...)                              \
-  case Method::name:                                               \
-    runs = !gradthru::math::is_sequential<gradthru::math::name>(); \
-    break;
-#include "gradthru/estimators.def"
-  }
-  return runs;
 }
 
 /// Every setting of every rule that runs on tiles.
 inline std::vector<Estimator> tile_sweep() {
   std::vector<Estimator> some;
-  for (const Estimator& e : sweep())
-    if (runs_on_tiles(e.method)) some.push_back(e);
+  for (const Estimator& e : sweep()) with_rule(e.method, [&](auto, auto) { some.push_back(e); });
   return some;
 }
 
-/// One row of what a backward is asked for.
-struct BackwardRow {
-  Row logits, grad;
-  int64_t index;
-  bool given = false;
-  double uniform_mix = 0;
+/// Those of them that take uniform_mix.
+inline std::vector<Estimator> mixing_tile_sweep() {
+  using gradthru::UniformMix;
+  std::vector<Estimator> some;
+  for (const Estimator& e : tile_sweep()) {
+    const UniformMix mix = gradthru::about(e.method).uniform_mix;
+    const bool tied = e.tau_f == e.tau_b;
+    if (mix == UniformMix::taken || (mix == UniformMix::tied && tied)) some.push_back(e);
+  }
+  return some;
+}
+
+/// One row, its sample, and how the kernels learn its temperatures.
+struct TileCase {
+  RowCall call;
+  int64_t index = 0;              ///< what the backward is given
+  bool row_temperatures = false;  ///< entries of tensors, not the estimator's
+};
+
+/// What a kernel is told of one row, in the memory of a tile.
+template <class Tile, class Call>
+class OneRow {
+ public:
+  using Real = typename Tile::Real;
+
+  OneRow(const TileCase& c, const gradthru::Key& key)
+      : entries_{c.call.e.tau_f.start, c.call.e.tau_b.start},
+        logits_(c.call.logits),
+        copy_(static_cast<int64_t>(c.call.logits.size())) {
+    call.N = call.samples = 1;
+    call.K = static_cast<int64_t>(c.call.logits.size());
+    call.logits = logits_.data();
+    call.params = params_of(c.call.e);
+    call.uniform_mix = c.call.uniform_mix;
+    call.stream = {key.seed, key.offset, static_cast<uint64_t>(key.row0)};
+    call.offsets = offsets_of(c.call.e, c.call.given.has_value());
+    if (c.row_temperatures) {
+      call.rows.tau_f = &entries_[0];
+      call.rows.tau_b = &entries_[1];
+      call.params.tau_f = call.params.tau_b = 1;  // not to be looked at
+    }
+    hide(c.call.mask);
+    call = gradthru::cuda::prepared(call);
+  }
+
+  /// The logits that the row functions see.
+  const Real* logits() {
+    if constexpr (kStaged) return logits_.data();
+    if constexpr (!kStaged) return gradthru::cuda::allowed_row(Tile{}, call, 0, copy_.data());
+  }
+
+  Call call{};
+
+ private:
+  static constexpr bool kStaged = Tile::row_size(1) != 1;
+
+  void hide(const std::vector<bool>& allowed) {
+    if (allowed.empty()) return;
+    mask_ = std::make_unique<bool[]>(allowed.size());
+    std::copy(allowed.begin(), allowed.end(), mask_.get());
+    if (!kStaged) call.mask = mask_.get();
+    for (size_t k = 0; kStaged && k < allowed.size(); ++k) {  // as staging does
+      if (!allowed[k]) logits_.data()[Tile::row_size(static_cast<int64_t>(k))] = -kInfinity;
+    }
+  }
+
+  std::unique_ptr<bool[]> mask_;
+  double entries_[2];
+  TileMemory<Tile> logits_, copy_;
 };
 
 /// The gradient as a kernel computes it: of one row of logits, summed over samples.
 template <class Tile>
-Row tile_gradient(const Estimator& e, const std::vector<BackwardRow>& samples,
-                  const gradthru::Key& key) {
+Row tile_gradient(const std::vector<TileCase>& samples, const gradthru::Key& key) {
   using Real = typename Tile::Real;
-  const BackwardRow& first = samples.front();
-  const auto K = static_cast<int64_t>(first.logits.size());
-  const auto count = static_cast<int64_t>(samples.size());
+  const TileCase& first = samples.front();
+  OneRow<Tile, gradthru::cuda::BackwardCall<Real>> row(first, key);
+  auto& call = row.call;
   std::vector<int64_t> index;
-  for (const BackwardRow& sample : samples) index.push_back(sample.index);
-  TileMemory<Tile> logits(first.logits), out(K);
-  auto call = one_row<Real, gradthru::cuda::BackwardCall<Real>>(e, K, key, first.given);
-  call.samples = call.index_count = count;
+  for (const TileCase& sample : samples) index.push_back(sample.index);
+  call.samples = call.index_count = static_cast<int64_t>(samples.size());
   call.index = index.data();
-  call.given = first.given;
-  call.uniform_mix = first.uniform_mix;
-  const auto run = [&]<class Rule>(Rule, auto mixed) {
-    constexpr bool kMixed = mixed.value;
-    TileMemory<Tile> scratch(K, gradthru::cuda::scratch_rows_of<Rule, kMixed>(call));
-    for (int64_t s = 0; s < count; ++s) {
-      TileMemory<Tile> grad(samples[static_cast<size_t>(s)].grad);
-      gradthru::cuda::backward_row<Rule, kMixed>(Tile{}, call, 0, s, logits.data(), grad.data(),
+  call.given = first.call.given.has_value();
+  TileMemory<Tile> out(call.K);
+  const auto run = [&]<class Rule, bool kMixed>(Rule, std::bool_constant<kMixed>) {
+    TileMemory<Tile> scratch(call.K, gradthru::cuda::scratch_rows_of<Rule, kMixed>(call));
+    for (int64_t s = 0; s < call.samples; ++s) {
+      TileMemory<Tile> grad(samples[static_cast<size_t>(s)].call.g);
+      gradthru::cuda::backward_row<Rule, kMixed>(Tile{}, call, 0, s, row.logits(), grad.data(),
                                                  out.data(), scratch.data());
     }
   };
-  with_rule(e.method, [&](auto rule) {
-    if (first.uniform_mix == 0) return run(rule, std::false_type{});
-    if constexpr (draw_of_rule<decltype(rule)>() == Draw::uniform) {
-      return run(rule, std::true_type{});
-    }
-    throw std::logic_error("no form for uniform_mix");
+  with_rule(first.call.e.method, [&]<bool kMixes>(auto rule, std::bool_constant<kMixes>) {
+    if (call.uniform_mix == 0) return run(rule, std::false_type{});
+    if constexpr (kMixes) run(rule, std::true_type{});
   });
   return out.row();
 }
 
-/// The same on the scalar tile in double, by the rule alone.
-inline Row scalar_gradient(const Estimator& e, const BackwardRow& row, const gradthru::Key& key) {
-  using Tile = gradthru::math::ScalarTile<double>;
-  const auto K = static_cast<int64_t>(row.logits.size());
-  const gradthru::math::Params p = params_of(e);
-  Row out(row.logits.size());
-  with_rule(e.method, [&]<class Rule>(Rule) {
-    Row scratch(static_cast<size_t>((gradthru::math::scratch_rows<Rule>(K) + 1) * K));
-    const gradthru::math::Row<Tile> on_tile{
-        row.logits.data(),
-        row.grad.data(),
-        out.data(),
-        scratch.data(),
-        K,
-        row.index,
-        row.given,
-        {key.seed, key.offset, static_cast<uint64_t>(key.row0)},
-        gradthru::math::Temperatures<Tile>::of(p.tau_f, p.tau_b)};
-    if (row.uniform_mix == 0) return Rule::backward(Tile{}, on_tile, p);
-    gradthru::math::mixed_backward<Rule>(Tile{}, on_tile, p, row.uniform_mix);
-  });
-  return out;
+/// A sampled row as a kernel leaves it.
+struct Sampled {
+  int64_t index;
+  Row value;
+};
+
+template <class Tile>
+Sampled tile_sample(const TileCase& c, const gradthru::Key& key) {
+  using Real = typename Tile::Real;
+  OneRow<Tile, gradthru::cuda::SampleCall<Real>> row(c, key);
+  auto& call = row.call;
+  call.draw = kernel_draw_of(c.call.e.method);
+  call.relaxed = !c.call.e.hard;
+  call.given = c.call.given ? &*c.call.given : nullptr;
+  call.given_count = 1;
+  TileMemory<Tile> value(call.K), scratch(call.K, gradthru::cuda::scratch_rows_of(call));
+  const int64_t index =
+      gradthru::cuda::sample_row(Tile{}, call, 0, 0, row.logits(), value.data(), scratch.data());
+  return {index, value.row()};
 }
 
 /// A tile by name, and its precision.
 struct TileKind {
   std::string name;
   at::ScalarType dtype;
-  Row (*gradient_of_samples)(const Estimator& e, const std::vector<BackwardRow>& samples,
-                             const gradthru::Key& key);
+  Row (*gradient_of_samples)(const std::vector<TileCase>& samples, const gradthru::Key& key);
+  Sampled (*sample)(const TileCase& c, const gradthru::Key& key);
 
-  Row gradient(const Estimator& e, const BackwardRow& row, const gradthru::Key& key) const {
-    return gradient_of_samples(e, {row}, key);
+  Row gradient(const TileCase& c, const gradthru::Key& key) const {
+    return gradient_of_samples({c}, key);
   }
 };
 
+template <class Tile>
+TileKind tile_kind(const std::string& name, at::ScalarType dtype) {
+  return {name, dtype, &tile_gradient<Tile>, &tile_sample<Tile>};
+}
+
 inline std::vector<TileKind> tile_kinds() {
-  return {{"warp double", at::kDouble, &tile_gradient<WarpRow<double>>},
-          {"warp float", at::kFloat, &tile_gradient<WarpRow<float>>},
-          {"thread double", at::kDouble, &tile_gradient<ThreadRow<double>>},
-          {"thread float", at::kFloat, &tile_gradient<ThreadRow<float>>}};
+  return {tile_kind<WarpRow<double>>("warp double", at::kDouble),
+          tile_kind<WarpRow<float>>("warp float", at::kFloat),
+          tile_kind<ThreadRow<double>>("thread double", at::kDouble),
+          tile_kind<ThreadRow<float>>("thread float", at::kFloat)};
+}
+
+/// The scalar tile in double: its memory is a plain row, its loops are the reference of the others.
+struct ScalarRow : gradthru::math::ScalarTile<double> {
+  static double scalar_of(double v) { return v; }
+  static bool flag(const bool* p, int64_t k) { return p[k]; }
+};
+
+inline TileKind scalar_kind() {
+  return tile_kind<ScalarRow>("scalar double", at::kDouble);
 }
 
 }  // namespace support
