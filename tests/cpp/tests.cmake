@@ -1,6 +1,6 @@
 gradthru_test(estimator_test
   SOURCES cpp/estimator_test.cpp cpp/estimator_value_test.cpp LIBRARIES gradthru)
-gradthru_test(philox_test SOURCES cpp/philox_test.cpp)
+gradthru_test(philox_test SOURCES cpp/philox_test.cpp cpp/philox_cells_test.cpp)
 gradthru_test(worked_example_test SOURCES cpp/worked_example_test.cpp LIBRARIES gradthru)
 gradthru_test(sampler_test
   SOURCES cpp/sampler_test.cpp cpp/sampler_edges_test.cpp cpp/sampler_law_test.cpp
