@@ -63,8 +63,8 @@ RULES = [
      "a benchmark may include public headers and what stands on them"),
     ("tests/reference", {"reference", "aten", "std"},
      "an oracle may include std, ATen and other oracles: nothing of ours"),
-    ("tests", {"reference", "support", "data", "train", "lab", "experiments"} | PROGRAM,
-     "a test may include everything but src"),
+    ("tests", {"reference", "support", "data", "train", "lab", "experiments", "math", "cuda"} | PROGRAM,
+     "a test may include everything but src/{cpu,ops,api}"),
 ]
 
 

@@ -2,25 +2,24 @@
 
 #include <gtest/gtest.h>
 
-#if __has_include(<Random123/philox.h>)
-#include <Random123/philox.h>
-#define GRADTHRU_HAS_RANDOM123 1
-#endif
-
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <random>
 #include <vector>
 
+#include "math/philox.h"
 #include "support/statistics.h"
 
-// The reference's random numbers against published answers. That the library draws the same ones is
-// checked through its public calls in sampler_test.
+// The contract of the random numbers: published answers and the transforms. philox_cells_test holds
+// them to Random123; that the library draws the same ones is checked through its public calls in
+// sampler_test.
 namespace {
 
 using reference::Block;
 using reference::cell;
 using reference::philox;
+namespace math = gradthru::math;
 
 constexpr uint64_t kSeed = 12345;
 constexpr uint64_t kOffset = 3;
@@ -34,21 +33,6 @@ TEST(Philox, KnownAnswers) {
             (Block{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
 }
 
-#ifdef GRADTHRU_HAS_RANDOM123
-TEST(Philox, EqualsRandom123) {
-  std::mt19937_64 engine(1);
-  const auto word = [&] { return static_cast<uint32_t>(engine()); };
-  for (int i = 0; i < 10000; ++i) {
-    const Block counter = {word(), word(), word(), word()};
-    const uint32_t key0 = word(), key1 = word();
-    const philox4x32_ctr_t start = {{counter[0], counter[1], counter[2], counter[3]}};
-    const philox4x32_key_t key = {{key0, key1}};
-    const philox4x32_ctr_t theirs = philox4x32_R(10, start, key);
-    EXPECT_EQ(philox(counter, key0, key1), (Block{theirs[0], theirs[1], theirs[2], theirs[3]}));
-  }
-}
-#endif
-
 TEST(Cell, KnownWords) {
   EXPECT_EQ(cell(kSeed, kOffset, 0, 0), 0xd3c55cff52a418ae);
   EXPECT_EQ(cell(kSeed, kOffset, 1, 1), 0xaf91868f24d2506a);
@@ -56,6 +40,15 @@ TEST(Cell, KnownWords) {
   EXPECT_EQ(cell(kSeed, kOffset, 7, 1), 0x1c0e20183395f94a);
   EXPECT_EQ(cell(kSeed, kOffset, 7, 2), 0x6808fe07da6699ce);
   EXPECT_EQ(cell(kSeed, kOffset, (uint64_t{1} << 33) + 5, 3), 0x96cb4c6428dff819);
+}
+
+TEST(Cell, KnownWordsOfTheKernels) {
+  EXPECT_EQ(math::cell_word(kSeed, kOffset, 0, 0), 0xd3c55cff52a418ae);
+  EXPECT_EQ(math::cell_word(kSeed, kOffset, 1, 1), 0xaf91868f24d2506a);
+  EXPECT_EQ(math::cell_word(kSeed, kOffset, 7, 0), 0x97da4e4b3bb5b888);
+  EXPECT_EQ(math::cell_word(kSeed, kOffset, 7, 1), 0x1c0e20183395f94a);
+  EXPECT_EQ(math::cell_word(kSeed, kOffset, 7, 2), 0x6808fe07da6699ce);
+  EXPECT_EQ(math::cell_word(kSeed, kOffset, (uint64_t{1} << 33) + 5, 3), 0x96cb4c6428dff819);
 }
 
 TEST(Cell, KnownTransforms) {
@@ -100,6 +93,69 @@ TEST(Transform, ExponentialIsContinuousAcrossTheMiddle) {
   const uint64_t middle = uint64_t{1} << 63;
   EXPECT_NEAR(reference::exponential_of(middle - 1), std::log(2.0), 1e-15);
   EXPECT_NEAR(reference::exponential_of(middle), std::log(2.0), 1e-15);
+}
+
+/// Words at which a transform may go wrong.
+std::vector<uint64_t> telling_words() {
+  std::vector<uint64_t> words = {0, 1, 4095, 4096, ~uint64_t{0}, ~uint64_t{0} - 1};
+  for (int bit = 0; bit < 64; ++bit)
+    for (uint64_t near : {uint64_t{0}, uint64_t{1}, ~uint64_t{0}}) {
+      words.push_back((uint64_t{1} << bit) + near);
+      words.push_back(~((uint64_t{1} << bit) + near));
+    }
+  std::mt19937_64 engine(3);
+  for (int i = 0; i < 20000; ++i) words.push_back(engine() >> (i % 64));
+  return words;
+}
+
+TEST(Transform, KernelsAgreeWithTheReference) {
+  for (uint64_t word : telling_words()) {
+    ASSERT_EQ(math::index_uniform(word), reference::uniform_of(word)) << word;
+    const double v = reference::v_of(word), rest = reference::one_minus_v_of(word);
+    const math::Unit<double> wide = math::unit_of_word<double>(word);
+    const math::Unit<float> narrow = math::unit_of_word<float>(word);
+    ASSERT_NEAR(wide.v / v, 1, 0x1p-52) << word;
+    ASSERT_NEAR(wide.complement / rest, 1, 0x1p-52) << word;
+    ASSERT_NEAR(narrow.v / v, 1, 0x1p-24) << word;
+    ASSERT_NEAR(narrow.complement / rest, 1, 0x1p-24) << word;
+  }
+}
+
+TEST(LowWord, MattersInTheOuterCellsOnly) {
+  constexpr uint32_t kEdge = uint32_t{1} << 24;
+  EXPECT_TRUE(math::needs_low_word(0));
+  EXPECT_TRUE(math::needs_low_word(kEdge - 1));
+  EXPECT_FALSE(math::needs_low_word(kEdge));
+  EXPECT_FALSE(math::needs_low_word(~kEdge));
+  EXPECT_TRUE(math::needs_low_word(~(kEdge - 1)));
+  EXPECT_TRUE(math::needs_low_word(~uint32_t{0}));
+}
+
+/// The largest relative change of v and 1 - v when the low word is left out.
+double change_without_low_word(uint32_t high) {
+  double change = 0;
+  for (uint64_t low : {uint64_t{0}, uint64_t{0x7fffffff}, uint64_t{0xffffffff}}) {
+    const uint64_t word = (uint64_t{high} << 32) | low;
+    const math::Unit<double> some = math::unit_of_high<double>(high);
+    change = std::max({change, std::abs(some.v / reference::v_of(word) - 1),
+                       std::abs(some.complement / reference::one_minus_v_of(word) - 1)});
+  }
+  return change;
+}
+
+TEST(LowWord, IsBelowRoundingWhereItIsLeftOut) {
+  constexpr uint32_t kEdge = uint32_t{1} << 24;
+  std::mt19937 engine(4);
+  for (int i = 0; i < 20000; ++i) {
+    const uint32_t high = engine();
+    if (!math::needs_low_word(high)) {
+      ASSERT_LT(change_without_low_word(high), 0x1p-25) << high;
+    }
+  }
+  for (uint32_t inner : {kEdge, ~kEdge}) EXPECT_LE(change_without_low_word(inner), 0x1p-25);
+  // One bit further out it would be seen in single precision.
+  for (uint32_t outer : {kEdge / 2 - 1, ~(kEdge / 2 - 1)})
+    EXPECT_GT(change_without_low_word(outer), 0x1p-25);
 }
 
 using Transform = double (*)(uint64_t);

@@ -1,6 +1,6 @@
 gradthru_test(estimator_test
   SOURCES cpp/estimator_test.cpp cpp/estimator_value_test.cpp LIBRARIES gradthru)
-gradthru_test(philox_test SOURCES cpp/philox_test.cpp)
+gradthru_test(philox_test SOURCES cpp/philox_test.cpp cpp/philox_cells_test.cpp)
 gradthru_test(worked_example_test SOURCES cpp/worked_example_test.cpp LIBRARIES gradthru)
 gradthru_test(sampler_test
   SOURCES cpp/sampler_test.cpp cpp/sampler_edges_test.cpp cpp/sampler_law_test.cpp
@@ -14,3 +14,14 @@ gradthru_test(options_test
   LIBRARIES gradthru)
 target_compile_definitions(options_test
   PRIVATE GRADTHRU_OPTIONS_PAGE="${PROJECT_SOURCE_DIR}/docs/options.md")
+
+# The tiles of the CUDA kernels, run on the CPU: with philox_test the only programs that look into
+# src.
+gradthru_test(tile_test
+  SOURCES cpp/tile_test.cpp cpp/tile_sampler_test.cpp cpp/tile_binary_test.cpp
+  LIBRARIES gradthru)
+# Every function of a tile is inlined into every rule: optimising that fully takes minutes.
+target_compile_options(tile_test PRIVATE -O1)
+foreach(program tile_test philox_test)
+  target_include_directories(${program} PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
+endforeach()
