@@ -55,10 +55,11 @@ Tensor sample_binary_cpu(const Tensor& logits, const std::optional<Tensor>& give
                          std::string_view method, at::ArrayRef<double> numbers, int64_t seed,
                          int64_t offset, int64_t row0, bool plus_minus_one,
                          std::optional<int64_t> samples) {
-  TORCH_CHECK_VALUE(numbers.size() == Params::count, "sample_binary: params of the wrong length");
-  const Params p = Params::from(numbers.data());
+  TORCH_CHECK_VALUE(numbers.size() >= Params::count, "sample_binary: params of the wrong length");
+  const Params p = Params::from(numbers.data(), static_cast<int64_t>(numbers.size()));
   const auto facts = math::facts_of(method, p, given.has_value());
   TORCH_CHECK_VALUE(!facts.name.empty(), "sample_binary: unknown method '", method, "'");
+  TORCH_CHECK_VALUE(facts.accepts(numbers.size(), 2), "sample_binary: params of the wrong length");
   // The operator checks its arguments in words; inference mode reaches this kernel without it.
   TORCH_CHECK_VALUE(!given || given->numel() == logits.numel() ||
                         given->numel() == logits.numel() * samples.value_or(1),
@@ -103,10 +104,12 @@ struct BinaryBackward {
   static Tensor call(const Tensor& grad, const Tensor& logits, const Tensor& sample,
                      at::ArrayRef<double> numbers, int64_t seed, int64_t offset, int64_t row0,
                      bool plus_minus_one, bool given) {
-    TORCH_CHECK_VALUE(numbers.size() == Params::count, Entry::kName,
+    TORCH_CHECK_VALUE(numbers.size() >= Params::count, Entry::kName,
                       ": params of the wrong length");
-    const Params p = Params::from(numbers.data());
+    const Params p = Params::from(numbers.data(), static_cast<int64_t>(numbers.size()));
     const auto facts = math::facts_of(Entry::kName, p, given);
+    TORCH_CHECK_VALUE(facts.accepts(numbers.size(), 2), Entry::kName,
+                      ": params of the wrong length");
     const Values values(plus_minus_one);
     const Tensor dense = logits.contiguous(), g = grad.contiguous(), b = sample.contiguous();
     Tensor result = at::empty(dense.sizes(), dense.options());

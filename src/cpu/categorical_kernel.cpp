@@ -160,12 +160,14 @@ std::tuple<Tensor, Tensor> sample_cpu(const Tensor& logits, const std::optional<
                                       std::string_view method, at::ArrayRef<double> numbers,
                                       int64_t seed, int64_t offset, int64_t row0, int64_t dim,
                                       std::optional<int64_t> samples) {
-  TORCH_CHECK_VALUE(numbers.size() == Params::count, "sample: params of the wrong length");
-  const Params params = Params::from(numbers.data());
+  TORCH_CHECK_VALUE(numbers.size() >= Params::count, "sample: params of the wrong length");
+  const Params params = Params::from(numbers.data(), static_cast<int64_t>(numbers.size()));
   const auto facts = math::facts_of(method, params, given.has_value());
   TORCH_CHECK_VALUE(!facts.name.empty(), "sample: unknown method '", method, "'");
   const Tensor dense = logits.contiguous();
   const int64_t axis = dim < 0 ? dim + logits.dim() : dim;
+  TORCH_CHECK_VALUE(facts.accepts(numbers.size(), logits.size(axis)),
+                    "sample: params of the wrong length");
   const Rows rows(dense, axis);
   // The operator checks its arguments in words; inference mode reaches this kernel without it.
   TORCH_CHECK_VALUE(
@@ -248,12 +250,19 @@ struct Backward {
   static Tensor call(const Tensor& grad, const Tensor& logits, const Tensor& index,
                      at::ArrayRef<double> numbers, int64_t seed, int64_t offset, int64_t row0,
                      int64_t dim, bool given) {
-    TORCH_CHECK_VALUE(numbers.size() == Params::count, Entry::kName,
+    if (math::is_sequential<typename Entry::Rule>() && logits.scalar_type() != at::kDouble) {
+      return call(grad.to(at::kDouble), logits.to(at::kDouble), index, numbers, seed, offset, row0,
+                  dim, given)
+          .to(logits.scalar_type());
+    }
+    TORCH_CHECK_VALUE(numbers.size() >= Params::count, Entry::kName,
                       ": params of the wrong length");
-    const Params params = Params::from(numbers.data());
+    const Params params = Params::from(numbers.data(), static_cast<int64_t>(numbers.size()));
     const auto facts = math::facts_of(Entry::kName, params, given);
     const Tensor dense = logits.contiguous();
     const int64_t axis = dim < 0 ? dim + logits.dim() : dim;
+    TORCH_CHECK_VALUE(facts.accepts(numbers.size(), logits.size(axis)), Entry::kName,
+                      ": params of the wrong length");
     const Rows rows(dense, axis);
     const int64_t samples = grad.dim() > logits.dim() ? grad.size(0) : 1;
     TORCH_CHECK_VALUE(grad.numel() == samples * dense.numel() &&
@@ -262,11 +271,16 @@ struct Backward {
     Tensor result = at::empty(dense.sizes(), dense.options());
     const Stream stream{static_cast<uint64_t>(seed), static_cast<uint64_t>(offset),
                         static_cast<uint64_t>(row0)};
-    AT_DISPATCH_FLOATING_TYPES(dense.scalar_type(), "gradthru::backward", [&] {
-      backward_rows<typename Entry::Rule, scalar_t>(grad.contiguous(), dense, index.contiguous(),
-                                                    rows, samples, facts, given, params, stream,
-                                                    result);
-    });
+    const auto run = [&]<class T>(T) {
+      backward_rows<typename Entry::Rule, T>(grad.contiguous(), dense, index.contiguous(), rows,
+                                             samples, facts, given, params, stream, result);
+    };
+    if constexpr (math::is_sequential<typename Entry::Rule>()) {
+      run(double{});
+    } else {
+      AT_DISPATCH_FLOATING_TYPES(dense.scalar_type(), "gradthru::backward",
+                                 [&] { run(scalar_t{}); });
+    }
     return result;
   }
 };

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "gradthru/estimator.h"
+#include "ops/categories.h"
 #include "ops/estimator_node.h"
 
 namespace gradthru::ops {
@@ -47,12 +48,12 @@ const c10::TypedOperatorHandle<BackwardSignature>& backward_op(size_t position) 
 }
 
 std::vector<SymInt> checked_shape(const Tensor& logits, const std::optional<Tensor>& given,
-                                  Numbers params, const std::optional<SymInt>& samples) {
+                                  size_t method, Numbers params,
+                                  const std::optional<SymInt>& samples) {
   const auto type = logits.scalar_type();
   TORCH_CHECK_TYPE(type == at::kFloat || type == at::kDouble,
                    "sample_binary: logits must be float32 or float64, got ", type);
-  TORCH_CHECK_VALUE(params.size() == kParameterCount, "sample_binary: params must have ",
-                    kParameterCount, " numbers, got ", params.size());
+  check_categories(method, params.size(), 2, "sample_binary");
   std::vector<SymInt> shape;
   if (samples) {
     TORCH_CHECK_VALUE(*samples >= 1, "sample_binary: samples must be >= 1, got ", *samples);
@@ -74,8 +75,9 @@ std::vector<SymInt> checked_shape(const Tensor& logits, const std::optional<Tens
 Tensor sample_meta(const Tensor& logits, const std::optional<Tensor>& given,
                    std::string_view method, Numbers params, SymInt, SymInt, SymInt, bool,
                    std::optional<SymInt> samples) {
-  method_position(method, "gradthru::sample_binary");
-  return at::empty_symint(checked_shape(logits, given, params, samples), logits.options());
+  const size_t position = method_position(method, "gradthru::sample_binary");
+  return at::empty_symint(checked_shape(logits, given, position, params, samples),
+                          logits.options());
 }
 
 Tensor backward_meta(const Tensor&, const Tensor& logits, const Tensor&, Numbers, SymInt, SymInt,
@@ -106,7 +108,7 @@ Tensor sample_autograd(const Tensor& logits, const std::optional<Tensor>& given,
                        std::string_view method, Numbers params, SymInt seed, SymInt offset,
                        SymInt row0, bool plus_minus_one, std::optional<SymInt> samples) {
   const size_t position = method_position(method, "gradthru::sample_binary");
-  checked_shape(logits, given, params, samples);
+  checked_shape(logits, given, position, params, samples);
   refuse_forward_mode(logits, "gradthru::sample_binary");
   Tensor output = [&] {
     at::AutoDispatchBelowADInplaceOrView guard;

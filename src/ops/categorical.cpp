@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "gradthru/estimator.h"
+#include "ops/categories.h"
 #include "ops/estimator_node.h"
 
 namespace gradthru::ops {
@@ -75,12 +76,11 @@ struct Shapes {
 
 /// Checks every argument and gives the shapes of the outputs: the same for every device and for
 /// tensors without data.
-Shapes checked_shapes(const Tensor& logits, const std::optional<Tensor>& given, Numbers params,
-                      int64_t dim, const std::optional<SymInt>& samples) {
+Shapes checked_shapes(const Tensor& logits, const std::optional<Tensor>& given, size_t method,
+                      Numbers params, int64_t dim, const std::optional<SymInt>& samples) {
   const int64_t axis = checked_dim(logits, dim);
   check_logits(logits, axis);
-  TORCH_CHECK_VALUE(params.size() == kParameterCount, "sample: params must have ", kParameterCount,
-                    " numbers, got ", params.size());
+  check_categories(method, params.size(), logits.sym_size(axis), "sample");
   Shapes shapes;
   std::vector<SymInt> rows;
   for (int64_t d = 0; d < logits.dim(); ++d) {
@@ -108,8 +108,8 @@ Shapes checked_shapes(const Tensor& logits, const std::optional<Tensor>& given, 
 std::tuple<Tensor, Tensor> sample_meta(const Tensor& logits, const std::optional<Tensor>& given,
                                        std::string_view method, Numbers params, SymInt, SymInt,
                                        SymInt, int64_t dim, std::optional<SymInt> samples) {
-  method_position(method, "gradthru::sample");
-  const Shapes shapes = checked_shapes(logits, given, params, dim, samples);
+  const size_t position = method_position(method, "gradthru::sample");
+  const Shapes shapes = checked_shapes(logits, given, position, params, dim, samples);
   return {at::empty_symint(shapes.value, logits.options()),
           at::empty_symint(shapes.index, logits.options().dtype(at::kLong))};
 }
@@ -143,7 +143,7 @@ std::tuple<Tensor, Tensor> sample_autograd(const Tensor& logits, const std::opti
                                            SymInt offset, SymInt row0, int64_t dim,
                                            std::optional<SymInt> samples) {
   const size_t position = method_position(method, "gradthru::sample");
-  checked_shapes(logits, given, params, dim, samples);
+  checked_shapes(logits, given, position, params, dim, samples);
   refuse_forward_mode(logits, "gradthru::sample");
   auto outputs = [&] {
     at::AutoDispatchBelowADInplaceOrView guard;
