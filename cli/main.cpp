@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/bench_command.h"
 #include "cli/data_command.h"
 #include "cli/list_command.h"
 #include "cli/run_command.h"
@@ -20,7 +21,8 @@ constexpr const char* kWelcome =
     "  gradthru list estimators             what can be compared\n"
     "  gradthru data list                   which data sets are here\n"
     "  gradthru data fetch mnist            downloads and checks one\n"
-    "  gradthru run vae --preset smoke      trains a categorical VAE, ends with a table\n\n"
+    "  gradthru run vae --preset smoke      trains a categorical VAE, ends with a table\n"
+    "  gradthru bench --shapes 3000x10      how fast this machine is, against eager LibTorch\n\n"
     "Every command has --help.\n";
 
 /// The first line of a message: errors of Torch carry a stack behind it.
@@ -92,6 +94,7 @@ int main(int argc, char** argv) {
   gradthru::cli::add_list_command(program);
   gradthru::cli::add_run_command(program, exit_code);
   gradthru::cli::add_data_command(program, exit_code);
+  gradthru::cli::add_bench_command(program, exit_code);
   try {
     const int parsed = parse(program, argc, argv);
     return parsed != 0 ? parsed : exit_code;

@@ -19,6 +19,10 @@ struct BinaryOptions {
   Coding coding = Coding::zero_one;
   std::optional<int64_t> samples{};   ///< S draws per element: a leading dimension S
   std::optional<at::Tensor> given{};  ///< values in the coding that replace the draw (replay)
+  std::optional<at::Tensor> tau_f{};  ///< per element, in place of the estimator's: broadcastable
+  std::optional<at::Tensor> tau_b{};  ///< to the logits' shape; no grad
+  double uniform_mix = 0;             ///< in [0, 1): share of the fair coin in the sampled law
+  bool check = false;                 ///< look at the result once (synchronises), raise if bad
   std::optional<Key> key{};
   std::optional<at::Generator> generator{};
 };
@@ -27,8 +31,12 @@ struct BinaryOptions {
 ///
 /// Maths: b = 1[logits / tau_f + L > 0], L ~ Logistic(0, 1), so P(b = 1) = sigmoid(logits / tau_f);
 ///   the value is b ({0,1}) or 2b - 1 (±1). Each rule is the categorical rule on logits [a, 0].
-/// Shapes: logits any; the result the same, with a leading S if samples are asked for.
-/// Dtypes: float32, float64. Gradient: to the logits only. Determinism, errors: as sample().
+///   With uniform_mix = eps, P(b = 1) = (1 - eps) sigmoid(logits / tau_f) + eps / 2.
+/// Shapes: logits any; the result the same, with a leading S if samples are asked for; tau_f and
+///   tau_b broadcast to the logits.
+/// Dtypes: float64, float32, float16, bfloat16 (the latter two computed in float32).
+/// Gradient: to the logits only. Determinism, errors: as sample(); an invalid element has value and
+///   gradient NaN, and `check` names the first one.
 /// Example: `auto y = sample_binary(a, zgr(), {.coding = Coding::plus_minus_one});`
 GRADTHRU_API at::Tensor sample_binary(const at::Tensor& logits, const Estimator& estimator,
                                       const BinaryOptions& options = {});

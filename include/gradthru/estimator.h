@@ -142,12 +142,16 @@ struct Traits {
 };
 GRADTHRU_API Traits traits(const Estimator& estimator);
 
+/// Whether a method takes the option uniform_mix; tied: only where tau_b = tau_f.
+enum class UniformMix { refused, tied, taken };
+
 /// What the registry says about a method.
 struct About {
   std::string_view summary;             ///< one line in words
   std::vector<std::string> parameters;  ///< the keys it takes
   std::string_view positional;          ///< the key of its positional value, or ""
   std::string_view source;              ///< where it was published
+  UniformMix uniform_mix{};  ///< whether it can sample from a mixture with the uniform law
 };
 GRADTHRU_API About about(Method method);
 

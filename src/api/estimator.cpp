@@ -126,7 +126,7 @@ const std::vector<Method>& methods() {
 
 About about(Method method) {
   const MethodEntry& entry = entry_of(method);
-  return {entry.summary, entry.keys, entry.positional, entry.source};
+  return {entry.summary, entry.keys, entry.positional, entry.source, entry.uniform_mix};
 }
 
 Traits traits(const Estimator& e) {

@@ -16,6 +16,7 @@ struct MethodEntry {
   std::string_view draw;
   std::vector<std::string> keys;
   bool zero_tau_f = false;
+  UniformMix uniform_mix = UniformMix::refused;
   int64_t default_samples = 1;
   std::string_view positional, summary, source;
 
@@ -58,6 +59,10 @@ struct MethodEntry {
   void add_key(std::string_view word) {
     const size_t end = std::min(word.find_first_of(">="), word.size());
     const std::string_view key = word.substr(0, end);
+    if (key == "mix") {
+      uniform_mix = end < word.size() ? UniformMix::tied : UniformMix::taken;
+      return;
+    }
     keys.emplace_back(key);
     if (key == "tau_f" && end < word.size()) zero_tau_f = true;
     if (key == "samples" && end < word.size()) {

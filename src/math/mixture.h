@@ -49,6 +49,20 @@ GRADTHRU_HD Drawn<Tile> mixed_inverse_cdf(const Tile& t, const typename Tile::Re
   return {t.pick(K, t.uniform(stream), [&](auto k) { return mixture.prob(t, k); }), maximum};
 }
 
+/// The same at tau_f = 0, where the softmax is the largest logit's category.
+template <class Tile>
+GRADTHRU_HD Drawn<Tile> mixed_argmax(const Tile& t, const typename Tile::Real* logits,
+                                     double epsilon, const typename Tile::Stream& stream,
+                                     int64_t K) {
+  const auto leader = argmax(t, logits, K);
+  const Mixture<Tile> mixture(t, logits, leader.maximum, t.set(1), epsilon, K);
+  const auto weight_at = [&](auto k) {
+    const auto of_leader = t.select(t.is(k, leader.index), t.set(1 - epsilon), t.set(0));
+    return t.select(mixture.exists(t, k), of_leader + mixture.uniform, t.set(0));
+  };
+  return {t.pick(K, t.uniform(stream), weight_at), leader.maximum};
+}
+
 /// The gradient under uniform_mix of a rule that is a function of the law of its sample: the rule
 /// at logits log p and temperature 1 gives u, the result is (1 - epsilon)/tau_f J(softmax) (u / p).
 /// Takes one row of scratch beyond those of the rule. A rule that differentiates the softmax at

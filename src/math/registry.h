@@ -20,6 +20,12 @@ enum class Draw { uniform, gumbel, conditional };
   };
 #include "gradthru/estimators.def"
 
+/// Places in the registry.
+enum class MethodPosition {
+#define GRADTHRU_ESTIMATOR(name, ...) name,
+#include "gradthru/estimators.def"
+};
+
 /// What the drivers must know of a method, from the registry.
 struct MethodFacts {
   std::string_view name;

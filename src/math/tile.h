@@ -27,9 +27,9 @@ namespace gradthru::math {
 //                            sum exceeds u times the total, sums in D; if rounding leaves none, the
 //                            last k with positive weight. A weight of 0 is never picked.
 //   load(p, k), store(p, k, v)  the row's elements at cursor k
-//   column(table, k)         doubles that are the same for all rows, one for each column, at cursor
-//   k at(p, i)                 element i of the row, in every lane of that row is(k, i) whether the
-//   lane's column is i row_size(K)              elements that a row of scratch takes in memory
+//   at(p, i)                 element i of the row, in every lane of that row
+//   is(k, i)                 whether the lane's column is i
+//   row_size(K)              elements that a row of scratch takes in memory
 //   equal, less, both, either, select, min, max, abs, exp, log, log1p
 //   fma(a, b, c)             a b + c, rounded once
 //   uniform(stream)          one uniform per row, in D, for the draw of an index
@@ -74,7 +74,6 @@ class ScalarTile {
   GRADTHRU_HD static V set(double x) { return static_cast<T>(x); }
   GRADTHRU_HD static V load(const T* p, int64_t k) { return p[k]; }
   GRADTHRU_HD static void store(T* p, int64_t k, V v) { p[k] = v; }
-  GRADTHRU_HD static V column(const double* table, int64_t k) { return static_cast<T>(table[k]); }
   GRADTHRU_HD static V at(const T* p, I i) { return p[i]; }
   GRADTHRU_HD static B is(int64_t k, I i) { return k == i; }
 

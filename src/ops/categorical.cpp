@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "gradthru/estimator.h"
-#include "ops/categories.h"
 #include "ops/estimator_node.h"
+#include "ops/options.h"
 
 namespace gradthru::ops {
 namespace {
@@ -20,22 +20,28 @@ using at::Tensor;
 using c10::SymInt;
 using Numbers = at::ArrayRef<double>;
 
-using SampleSignature = std::tuple<Tensor, Tensor>(const Tensor&, const std::optional<Tensor>&,
-                                                   std::string_view, Numbers, SymInt, SymInt,
-                                                   SymInt, int64_t, std::optional<SymInt>);
-using BackwardSignature = Tensor(const Tensor&, const Tensor&, const Tensor&, Numbers, SymInt,
-                                 SymInt, SymInt, int64_t, bool);
+using Optional = std::optional<Tensor>;
+
+using SampleSignature = std::tuple<Tensor, Tensor>(const Tensor&, const Optional&, const Optional&,
+                                                   const Optional&, const Optional&,
+                                                   std::string_view, Numbers, double, SymInt,
+                                                   SymInt, SymInt, int64_t, std::optional<SymInt>);
+using BackwardSignature = Tensor(const Tensor&, const Tensor&, const Tensor&, const Optional&,
+                                 const Optional&, const Optional&, Numbers, double, SymInt, SymInt,
+                                 SymInt, int64_t, bool);
 
 // One library fragment declares the schemas of both families; binary.cpp adds its own.
 TORCH_LIBRARY_FRAGMENT(gradthru, m) {
   m.def(
-      "sample(Tensor logits, Tensor? index, str method, float[] params, SymInt seed, SymInt "
-      "offset, "
-      "SymInt row0, int dim, SymInt? samples) -> (Tensor, Tensor)");
-#define GRADTHRU_ESTIMATOR(name, ...)                                                       \
-  m.def(#name                                                                               \
-        "_backward(Tensor grad, Tensor logits, Tensor index, float[] params, SymInt seed, " \
-        "SymInt offset, SymInt row0, int dim, bool given) -> Tensor");
+      "sample(Tensor logits, Tensor? index, Tensor? mask, Tensor? tau_f, Tensor? tau_b, str "
+      "method, "
+      "float[] params, float uniform_mix, SymInt seed, SymInt offset, SymInt row0, int dim, "
+      "SymInt? samples) -> (Tensor, Tensor)");
+#define GRADTHRU_ESTIMATOR(name, ...)                                                           \
+  m.def(#name                                                                                   \
+        "_backward(Tensor grad, Tensor logits, Tensor index, Tensor? mask, Tensor? tau_f, "     \
+        "Tensor? tau_b, float[] params, float uniform_mix, SymInt seed, SymInt offset, SymInt " \
+        "row0, int dim, bool given) -> Tensor");
 #include "gradthru/estimators.def"
 }
 
@@ -59,9 +65,7 @@ int64_t checked_dim(const Tensor& logits, int64_t dim) {
 }
 
 void check_logits(const Tensor& logits, int64_t axis) {
-  const auto type = logits.scalar_type();
-  TORCH_CHECK_TYPE(type == at::kFloat || type == at::kDouble,
-                   "sample: logits must be float32 or float64, got ", type);
+  check_dtype(logits, "sample");
   if (logits.sym_size(axis) != 0) return;
   for (int64_t d = 0; d < logits.dim(); ++d) {
     // Without rows there is nothing to choose; with rows there must be a category.
@@ -74,21 +78,39 @@ struct Shapes {
   std::vector<SymInt> value, index;
 };
 
+/// The arguments of `sample` that are checked before anything is computed.
+struct SampleArguments {
+  const Tensor& logits;
+  const Optional& given;
+  const Optional& mask;
+  const Optional& tau_f;
+  const Optional& tau_b;
+  std::string_view method;
+  Numbers params;
+  double uniform_mix;
+  int64_t dim;
+  const std::optional<SymInt>& samples;
+};
+
 /// Checks every argument and gives the shapes of the outputs: the same for every device and for
 /// tensors without data.
-Shapes checked_shapes(const Tensor& logits, const std::optional<Tensor>& given, size_t method,
-                      Numbers params, int64_t dim, const std::optional<SymInt>& samples) {
-  const int64_t axis = checked_dim(logits, dim);
+Shapes checked_shapes(const SampleArguments& in) {
+  const size_t position = method_position(in.method, "gradthru::sample");
+  const Tensor& logits = in.logits;
+  const Optional& given = in.given;
+  const int64_t axis = checked_dim(logits, in.dim);
   check_logits(logits, axis);
-  check_categories(method, params.size(), logits.sym_size(axis), "sample");
+  if (in.mask) check_mask(*in.mask, logits, "sample");
   Shapes shapes;
   std::vector<SymInt> rows;
   for (int64_t d = 0; d < logits.dim(); ++d) {
     if (d != axis) rows.push_back(logits.sym_size(d));
   }
-  if (samples) {
-    TORCH_CHECK_VALUE(*samples >= 1, "sample: samples must be >= 1, got ", *samples);
-    shapes.value.push_back(*samples);
+  check_options({"sample", position, in.params, in.tau_f, in.tau_b, in.uniform_mix}, logits, rows,
+                logits.sym_size(axis));
+  if (in.samples) {
+    TORCH_CHECK_VALUE(*in.samples >= 1, "sample: samples must be >= 1, got ", *in.samples);
+    shapes.value.push_back(*in.samples);
   }
   shapes.index = shapes.value;
   shapes.index.insert(shapes.index.end(), rows.begin(), rows.end());
@@ -105,53 +127,61 @@ Shapes checked_shapes(const Tensor& logits, const std::optional<Tensor>& given, 
   return shapes;
 }
 
-std::tuple<Tensor, Tensor> sample_meta(const Tensor& logits, const std::optional<Tensor>& given,
-                                       std::string_view method, Numbers params, SymInt, SymInt,
-                                       SymInt, int64_t dim, std::optional<SymInt> samples) {
-  const size_t position = method_position(method, "gradthru::sample");
-  const Shapes shapes = checked_shapes(logits, given, position, params, dim, samples);
+std::tuple<Tensor, Tensor> sample_meta(const Tensor& logits, const Optional& given,
+                                       const Optional& mask, const Optional& tau_f,
+                                       const Optional& tau_b, std::string_view method,
+                                       Numbers params, double uniform_mix, SymInt, SymInt, SymInt,
+                                       int64_t dim, std::optional<SymInt> samples) {
+  const Shapes shapes = checked_shapes(
+      {logits, given, mask, tau_f, tau_b, method, params, uniform_mix, dim, samples});
   return {at::empty_symint(shapes.value, logits.options()),
           at::empty_symint(shapes.index, logits.options().dtype(at::kLong))};
 }
 
-Tensor backward_meta(const Tensor&, const Tensor& logits, const Tensor&, Numbers, SymInt, SymInt,
-                     SymInt, int64_t, bool) {
+Tensor backward_meta(const Tensor&, const Tensor& logits, const Tensor&, const Optional&,
+                     const Optional&, const Optional&, Numbers, double, SymInt, SymInt, SymInt,
+                     int64_t, bool) {
   return at::empty_symint(logits.sym_sizes(), logits.options());
 }
 
 class SampleBackward : public EstimatorNode {
  public:
-  SampleBackward(EstimatorCall call, const Tensor& logits, int64_t dim)
-      : EstimatorNode(std::move(call), logits), dim_(dim) {}
+  SampleBackward(EstimatorCall call, const Tensor& logits, const OptionTensors& options,
+                 int64_t dim)
+      : EstimatorNode(std::move(call), logits, options), dim_(dim) {}
 
   std::string name() const override { return backward_name(method(), kBackward); }
 
  protected:
   Tensor backward(const EstimatorCall& call, const Tensor& grad, const Tensor& logits,
-                  const Tensor& index) override {
+                  const Tensor& index, const OptionTensors& options) override {
     return backward_op(call.method)
-        .call(grad, logits, index, call.params, call.seed, call.offset, call.row0, dim_,
-              call.given);
+        .call(grad, logits, index, options.mask, options.tau_f, options.tau_b, call.params,
+              call.uniform_mix, call.seed, call.offset, call.row0, dim_, call.given);
   }
 
  private:
   int64_t dim_;
 };
 
-std::tuple<Tensor, Tensor> sample_autograd(const Tensor& logits, const std::optional<Tensor>& given,
-                                           std::string_view method, Numbers params, SymInt seed,
+std::tuple<Tensor, Tensor> sample_autograd(const Tensor& logits, const Optional& given,
+                                           const Optional& mask, const Optional& tau_f,
+                                           const Optional& tau_b, std::string_view method,
+                                           Numbers params, double uniform_mix, SymInt seed,
                                            SymInt offset, SymInt row0, int64_t dim,
                                            std::optional<SymInt> samples) {
-  const size_t position = method_position(method, "gradthru::sample");
-  checked_shapes(logits, given, position, params, dim, samples);
+  checked_shapes({logits, given, mask, tau_f, tau_b, method, params, uniform_mix, dim, samples});
   refuse_forward_mode(logits, "gradthru::sample");
   auto outputs = [&] {
     at::AutoDispatchBelowADInplaceOrView guard;
-    return sample_op().call(logits, given, method, params, seed, offset, row0, dim, samples);
+    return sample_op().call(logits, given, mask, tau_f, tau_b, method, params, uniform_mix, seed,
+                            offset, row0, dim, samples);
   }();
   if (at::GradMode::is_enabled() && logits.requires_grad()) {
     auto node = make_node<SampleBackward>(
-        EstimatorCall{position, params.vec(), seed, offset, row0, given.has_value()}, logits, dim);
+        EstimatorCall{method_position(method, "gradthru::sample"), params.vec(), uniform_mix, seed,
+                      offset, row0, given.has_value()},
+        logits, OptionTensors{mask, tau_f, tau_b}, dim);
     static_cast<SampleBackward&>(*node).save_sample(given ? *given : std::get<1>(outputs));
     set_history(std::get<0>(outputs), node);
   }
@@ -160,12 +190,14 @@ std::tuple<Tensor, Tensor> sample_autograd(const Tensor& logits, const std::opti
 
 template <size_t position>
 Tensor backward_autograd(const Tensor& grad, const Tensor& logits, const Tensor& index,
-                         Numbers params, SymInt seed, SymInt offset, SymInt row0, int64_t dim,
-                         bool given) {
+                         const Optional& mask, const Optional& tau_f, const Optional& tau_b,
+                         Numbers params, double uniform_mix, SymInt seed, SymInt offset,
+                         SymInt row0, int64_t dim, bool given) {
   auto result = [&] {
     at::AutoDispatchBelowADInplaceOrView guard;
-    return backward_op(position).call(grad, logits, index, params, std::move(seed),
-                                      std::move(offset), std::move(row0), dim, given);
+    return backward_op(position).call(grad, logits, index, mask, tau_f, tau_b, params, uniform_mix,
+                                      std::move(seed), std::move(offset), std::move(row0), dim,
+                                      given);
   }();
   refuse_second_order(result, {grad, logits}, backward_name(position, kBackward));
   return result;

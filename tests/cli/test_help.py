@@ -20,6 +20,7 @@ COMMANDS = [
     ["data", "list"],
     ["data", "verify"],
     ["data", "fetch"],
+    ["bench"],
 ]
 
 
@@ -43,7 +44,7 @@ def test_the_first_screen_tells_what_works(gradthru):
     assert len(commands) >= 3
     for command in commands:
         words = [word for word in command.split() if not word.startswith("-")]
-        assert words[0] in ("list", "data", "run")
+        assert words[0] in ("list", "data", "run", "bench")
 
 
 def test_version(gradthru):

@@ -43,7 +43,7 @@ def test_a_copy_passes(tree):
         ("src/math/softmax.h", "<ATen/ATen.h>", "formulas may include std and src/math"),
         ("src/math/estimators/reinmax.h", '"gradthru/estimator.h"', "formulas may include std"),
         ("src/ops/categorical.cpp", '"math/softmax.h"', "an op may include public headers"),
-        ("src/cpu/categorical_kernel.cpp", '"ops/autograd.h"', "a CPU driver may include"),
+        ("src/cpu/categorical_sample.cpp", '"ops/autograd.h"', "a CPU driver may include"),
         ("src/api/estimator.cpp", '"math/registry.h"', "the API may include public headers"),
         ("include/gradthru/estimator.h", "<torch/torch.h>", "a public header may include std"),
         ("train/session.h", '"experiments/experiment.h"', "train may include public headers"),

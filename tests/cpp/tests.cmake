@@ -11,3 +11,8 @@ gradthru_test(exactness_test
 gradthru_test(binary_test SOURCES cpp/binary_test.cpp LIBRARIES gradthru)
 gradthru_test(mve_test SOURCES cpp/mve_test.cpp LIBRARIES gradthru)
 gradthru_test(reinmax_variants_test SOURCES cpp/reinmax_variants_test.cpp LIBRARIES gradthru)
+gradthru_test(options_test
+  SOURCES cpp/options_test.cpp cpp/options_binary_test.cpp cpp/options_exactness_test.cpp
+  LIBRARIES gradthru)
+target_compile_definitions(options_test
+  PRIVATE GRADTHRU_OPTIONS_PAGE="${PROJECT_SOURCE_DIR}/docs/options.md")

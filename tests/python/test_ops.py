@@ -11,34 +11,70 @@ torch.ops.load_library(os.environ["GRADTHRU_LIBRARY"])
 OPS = torch.ops.gradthru
 REGISTRY = open(os.environ["GRADTHRU_REGISTRY"]).read()
 METHODS = re.findall(r"^GRADTHRU_ESTIMATOR\((\w+)", REGISTRY, re.MULTILINE)
+ENTRIES = dict(re.findall(r'^GRADTHRU_ESTIMATOR\((\w+), \w+, "([^"]*)"', REGISTRY, re.MULTILINE))
 PARAMETERS = re.findall(r"^GRADTHRU_PARAMETER\((\w+)", REGISTRY, re.MULTILINE)
 VALUES = {"tau_f": 1.5, "tau_b": 0.7, "noise": 1.0, "samples": 2.0}
 NUMBERS = [VALUES.get(name, 1.0) for name in PARAMETERS]
-WITH_VALUES = re.findall(r'^GRADTHRU_ESTIMATOR\((\w+), \w+, "[^"]*\bvalues\b', REGISTRY, re.MULTILINE)
-SEED, OFFSET, ROW0 = 11, 5, 3
+STREAM = (11, 5, 3)  # seed, offset, row0
 
 
 def logits(*shape: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(1))
 
 
-def numbers(method: str, categories: int = 4) -> list[float]:
-    """The parameters, then one value for each category where the method takes them."""
-    return NUMBERS + [k * k / 2 for k in range(categories)] * (method in WITH_VALUES)
+def sample_arguments(argument, method="st", dim=-1, samples=None, *, index=None, mask=None,
+                     tau_f=None, tau_b=None, params=NUMBERS, uniform_mix=0.0):
+    return (argument, index, mask, tau_f, tau_b, method, params, uniform_mix, *STREAM, dim, samples)
+
+
+def backward_arguments(grad, argument, index, *, mask=None, tau_f=None, tau_b=None,
+                       uniform_mix=0.0, given=True):
+    return (grad, argument, index, mask, tau_f, tau_b, NUMBERS, uniform_mix, *STREAM, -1, given)
+
+
+def binary_arguments(argument, method, *, tau_f=None, tau_b=None, uniform_mix=0.0):
+    return (argument, None, tau_f, tau_b, method, NUMBERS, uniform_mix, *STREAM, True, None)
 
 
 @pytest.mark.parametrize("samples", [None, 3])
 @pytest.mark.parametrize("method", METHODS)
 def test_sample_passes_opcheck(method, samples):
     argument = logits(5, 4, 2).requires_grad_()
-    opcheck(OPS.sample.default, (argument, None, method, numbers(method), SEED, OFFSET, ROW0, 1, samples))
+    opcheck(OPS.sample.default, sample_arguments(argument, method, 1, samples))
+
+
+def option_tensors(method, mask, rows):
+    """A mask and per-row temperatures, as far as the method takes them."""
+    tau = torch.linspace(0.5, 2.0, rows)
+    taken = re.findall(r"tau_[fb]", ENTRIES[method])
+    return {"mask": mask} | {name: tau for name in taken}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_options_pass_opcheck(method):
+    argument = logits(5, 4).requires_grad_()
+    options = option_tensors(method, torch.tensor([True, False, True, True]), rows=5)
+    opcheck(OPS.sample.default, sample_arguments(argument, method, samples=2, **options))
+    op = getattr(OPS, method + "_backward").default
+    index = torch.tensor([0, 3, 2, -1, 2])
+    opcheck(op, backward_arguments(logits(5, 4), logits(5, 4), index, **options))
+    del options["mask"]
+    opcheck(OPS.sample_binary.default,
+            binary_arguments(logits(5).requires_grad_(), method, **options))
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if "mix" in ENTRIES[name].split()])
+def test_uniform_mix_passes_opcheck(method):
+    argument = logits(5, 4).requires_grad_()
+    opcheck(OPS.sample.default, sample_arguments(argument, method, uniform_mix=0.25))
+    opcheck(OPS.sample_binary.default, binary_arguments(argument, method, uniform_mix=0.25))
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_backward_passes_opcheck(method):
     index = torch.tensor([0, 3, 1, -1, 2])
     op = getattr(OPS, method + "_backward").default
-    opcheck(op, (logits(5, 4), logits(5, 4), index, numbers(method), SEED, OFFSET, ROW0, -1, True))
+    opcheck(op, backward_arguments(logits(5, 4), logits(5, 4), index))
 
 
 @pytest.mark.parametrize("given", [True, False])
@@ -46,21 +82,20 @@ def test_backward_passes_opcheck(method):
 def test_backward_never_reads_beyond_the_row(method, given):
     index = torch.tensor([2, 4, 10**15])
     op = getattr(OPS, method + "_backward")
-    grad = op(logits(3, 4), logits(3, 4), index, numbers(method), SEED, OFFSET, ROW0, -1, given)
+    grad = op(*backward_arguments(logits(3, 4), logits(3, 4), index, given=given))
     assert grad[0].isfinite().all() and grad[1:].isnan().all()
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_binary_ops_pass_opcheck(method):
     argument = logits(6).requires_grad_()
-    opcheck(OPS.sample_binary.default,
-            (argument, None, method, numbers(method, 2), SEED, OFFSET, ROW0, True, None))
+    opcheck(OPS.sample_binary.default, binary_arguments(argument, method))
     op = getattr(OPS, method + "_binary_backward").default
-    opcheck(op, (logits(6), logits(6), torch.ones(6), numbers(method, 2), SEED, OFFSET, ROW0, True, False))
+    opcheck(op, (logits(6), logits(6), torch.ones(6), None, None, NUMBERS, 0.0, *STREAM, True, False))
 
 
 def weighted_sum(argument: torch.Tensor, method: str) -> torch.Tensor:
-    onehot, _ = OPS.sample(argument, None, method, numbers(method), SEED, OFFSET, ROW0, -1, None)
+    onehot, _ = OPS.sample(*sample_arguments(argument, method))
     return (onehot * onehot * torch.arange(4.0)).sum()
 
 
@@ -83,13 +118,13 @@ def test_forward_mode_is_refused():
 def test_sizes_are_checked_without_autograd():
     short = torch.zeros(3, dtype=torch.long)
     with torch.inference_mode(), pytest.raises(ValueError, match="index"):
-        OPS.sample(logits(5, 4), short, "st", NUMBERS, SEED, OFFSET, ROW0, -1, None)
+        OPS.sample(*sample_arguments(logits(5, 4), index=short))
     with torch.inference_mode(), pytest.raises(ValueError, match="unknown method"):
-        OPS.sample(logits(5, 4), None, "nobody", NUMBERS, SEED, OFFSET, ROW0, -1, None)
+        OPS.sample(*sample_arguments(logits(5, 4), "nobody"))
 
 
 @pytest.mark.parametrize("arguments, error", [
-    ((torch.zeros(5, 4, dtype=torch.half), None, -1, None), "float32 or float64"),
+    ((torch.zeros(5, 4, dtype=torch.long), None, -1, None), "logits must be float64, float32"),
     ((torch.zeros(()), None, -1, None), "at least one dimension"),
     ((torch.zeros(5, 4), None, 2, None), "dim must be in"),
     ((torch.zeros(5, 0), None, -1, None), "at least one category"),
@@ -100,18 +135,30 @@ def test_sizes_are_checked_without_autograd():
 def test_bad_tensors_are_refused_in_words(arguments, error):
     argument, index, dim, samples = arguments
     with pytest.raises((TypeError, ValueError, IndexError), match=error):
-        OPS.sample(argument, index, "st", NUMBERS, SEED, OFFSET, ROW0, dim, samples)
+        OPS.sample(*sample_arguments(argument, dim=dim, samples=samples, index=index))
 
 
-@pytest.mark.parametrize("method, count", [("mve_scalar", 0), ("mve_scalar", 3), ("st", 4)])
-def test_values_are_one_for_each_category(method, count):
-    wrong = NUMBERS + [1.0] * count
-    with pytest.raises(ValueError, match="numbers|values"):
-        OPS.sample(logits(5, 4), None, method, wrong, SEED, OFFSET, ROW0, -1, None)
-    with torch.inference_mode(), pytest.raises(ValueError, match="params of the wrong length"):
-        OPS.sample(logits(5, 4), None, method, wrong, SEED, OFFSET, ROW0, -1, None)
-    for name, shape in ((method + "_backward", (5, 4)), (method + "_binary_backward", (5,))):
-        sample = torch.zeros(5, dtype=torch.long) if len(shape) == 2 else torch.zeros(5)
-        last = (-1, True) if len(shape) == 2 else (True, True)
-        with pytest.raises(ValueError, match="params of the wrong length"):
-            getattr(OPS, name)(logits(*shape), logits(*shape), sample, wrong, SEED, OFFSET, ROW0, *last)
+@pytest.mark.parametrize("method, options, error", [
+    ("st", {"mask": torch.ones(4)}, "mask must be bool, got Float"),
+    ("st", {"mask": torch.ones(5, dtype=torch.bool)}, "mask must be broadcastable to the logits"),
+    ("st", {"tau_f": torch.ones(5, dtype=torch.long)}, "tau_f must be a floating-point tensor"),
+    ("st", {"tau_f": torch.ones(4)}, "tau_f must be broadcastable to the rows"),
+    ("st", {"tau_b": torch.ones(5).requires_grad_()}, "tau_b must not require grad"),
+    ("zgr", {"tau_b": torch.ones(5)}, "zgr has no parameter tau_b"),
+    ("st", {"uniform_mix": 1.0}, r"uniform_mix must be in \[0, 1\), got 1"),
+    ("st", {"uniform_mix": float("nan")}, "uniform_mix must be in"),
+    ("gst", {"uniform_mix": 0.5}, "uniform_mix must be 0 for gst"),
+    ("reinmax", {"uniform_mix": 0.5}, "needs tau_b = tau_f"),
+    ("st", {"params": NUMBERS + [1.0]}, "params must have"),
+])
+def test_bad_options_are_refused_in_words(method, options, error):
+    with pytest.raises((TypeError, ValueError), match=error):
+        OPS.sample(*sample_arguments(logits(5, 4), method, **options))
+
+
+def test_a_mask_changed_before_the_backward_is_noticed():
+    argument, mask = logits(5, 4).requires_grad_(), torch.ones(4, dtype=torch.bool)
+    onehot, _ = OPS.sample(*sample_arguments(argument, mask=mask))
+    mask[0] = False
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        onehot.sum().backward()

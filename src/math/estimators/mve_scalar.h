@@ -11,25 +11,28 @@ namespace gradthru::math {
 /// read from the gradient at the one-hot sample: the slope delta.d / d.d, d = values - y, over the
 /// categories that can occur. It is df/dy where f depends on y alone, for then delta = h d.
 struct mve_scalar {
+  /// In single precision the values would lose what is small beside the largest of them.
+  using Sequential = void;
+
   template <class Tile>
   GRADTHRU_HD static void backward(const Tile& t, const Row<Tile>& row, const Params& p) {
     using V = typename Tile::V;
     const auto maximum = row_maximum(t, row.logits, row.K);
     const auto grad_at_index = t.at(row.grad, row.index);
     const auto y = t.sum(row.K, [&](auto k) {
-      return t.select(t.is(k, row.index), t.column(p.values, k), t.set(0));
+      return t.select(t.is(k, row.index), p.values[k], t.set(0));
     });
     const auto sums = t.sum(row.K, [&](auto k) {
       const auto weight = exponential_weight(t, row.logits, maximum, row.tau.inv_tau_f, k);
       t.store(row.scratch, k, weight);
       const auto exists = t.less(t.set(0), weight);
-      const auto from_y = t.select(exists, t.column(p.values, k) - y, t.set(0));
+      const auto from_y = t.select(exists, p.values[k] - y, t.set(0));
       const auto d = delta(t, row, grad_at_index, weight, k);
       return Sums<V, 4>{{weight, weight * from_y, d * from_y, from_y * from_y}};
     });
     const auto inverse_total = t.set(1) / sums.of[0];
     const auto r = -(sums.of[1] * inverse_total);
-    const auto phi_at = [&](auto k) { return t.column(p.values, k) - y + r; };
+    const auto phi_at = [&](auto k) { return p.values[k] - y + r; };
     const auto prob_at = [&](auto k) { return t.load(row.scratch, k) * inverse_total; };
     const auto v = t.sum(row.K, [&](auto k) { return prob_at(k) * phi_at(k) * phi_at(k); });
 

@@ -1,0 +1,57 @@
+// Chooses the instruction set, once per process.
+#include <c10/util/Exception.h>
+
+#include <array>
+#include <cstdlib>
+#include <string_view>
+
+#include "cpu/simd/kernels.h"
+
+namespace gradthru::cpu {
+
+#define GRADTHRU_TARGET_TABLE(space) \
+  namespace space {                  \
+  extern const Kernels kTable;       \
+  }
+GRADTHRU_TARGET_TABLES
+#undef GRADTHRU_TARGET_TABLE
+
+namespace {
+
+bool machine_has(std::string_view name) {
+#if defined(__x86_64__)
+  if (name == "avx512") {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl");
+  }
+  if (name == "avx2") {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("f16c");
+  }
+#endif
+  return name == "baseline";
+}
+
+const Kernels& choose() {
+#define GRADTHRU_TARGET_TABLE(space) &space::kTable,
+  static const std::array tables = {GRADTHRU_TARGET_TABLES};
+#undef GRADTHRU_TARGET_TABLE
+  const char* wanted = std::getenv("GRADTHRU_CPU");
+  std::string known;
+  for (const Kernels* table : tables) {  // the best first
+    if (!machine_has(table->name)) continue;
+    if (wanted == nullptr || *wanted == 0 || std::string_view(wanted) == table->name) return *table;
+    known += std::string(known.empty() ? "" : ", ") + table->name;
+  }
+  TORCH_CHECK_VALUE(false, "GRADTHRU_CPU must be one of ", known, ", got ", wanted);
+}
+
+}  // namespace
+
+const Kernels& kernels() {
+  static const Kernels& chosen = choose();
+  return chosen;
+}
+
+}  // namespace gradthru::cpu
