@@ -243,6 +243,32 @@ TEST(MveScalar, EqualValuesHaveNoGradient) {
                             at::zeros({10}, at::kDouble), "binary");
 }
 
+TEST(MveScalar, KeepsTheDigitsOfItsValuesInSinglePrecision) {
+  Cases cases(10, 30, 4);
+  cases.logits = cases.logits.to(at::kFloat);
+  cases.g = cases.g.to(at::kFloat);
+  for (double t : {5.0, kInfinity}) {
+    const auto grad = [&](const Row& values) {
+      return cases.grad(gradthru::mve_scalar({.t = t, .values = values}));
+    };
+    support::expect_near(grad({1e10, 1e10 + 1, 1e10 + 3, 1e10 + 2}),
+                         grad({0, 1, 3, 2}).to(at::kDouble), 1e-5 * support::max_abs(cases.g),
+                         "a common part");
+  }
+}
+
+TEST(MveScalar, TheValueOfAMaskedCategoryDoesNotMatter) {
+  const Cases cases(11, 30, 4);
+  const at::Tensor mask = support::index_tensor({1, 1, 0, 1}).ne(0);
+  for (double t : {0.0, 5.0, kInfinity}) {
+    const auto grad = [&](double masked) {
+      const Estimator e = gradthru::mve_scalar({.t = t, .values = Row{0, 1, masked, 2}});
+      return support::run(cases.logits, e, {.mask = mask, .key = kKey}, cases.g).grad;
+    };
+    for (double masked : {-1e9, 1e200}) support::expect_same_bits(grad(masked), grad(0), "masked");
+  }
+}
+
 TEST(MveScalar, WantsOneValueForEachCategory) {
   const at::Tensor logits = at::zeros({3, 4});
   for (const Row& values : {Row{0, 1, 2}, Row{0, 1, 2, 3, 4}}) {

@@ -105,6 +105,11 @@ inline gradthru::Parameters required(Method method) {
   return parameters;
 }
 
+/// A method's defaults, and what it cannot be built without.
+inline Estimator plain_estimator(Method method) {
+  return gradthru::make_estimator(method, required(method));
+}
+
 /// The most categories that the sweeps give a method: mve solves a system for each row.
 inline int64_t most_categories(const Estimator& e) {
   return e.method == Method::mve ? 64 : std::numeric_limits<int64_t>::max();

@@ -19,9 +19,8 @@ struct mve_scalar {
     using V = typename Tile::V;
     const auto maximum = row_maximum(t, row.logits, row.K);
     const auto grad_at_index = t.at(row.grad, row.index);
-    const auto y = t.sum(row.K, [&](auto k) {
-      return t.select(t.is(k, row.index), p.values[k], t.set(0));
-    });
+    const auto y =
+        t.sum(row.K, [&](auto k) { return t.select(t.is(k, row.index), p.values[k], t.set(0)); });
     const auto sums = t.sum(row.K, [&](auto k) {
       const auto weight = exponential_weight(t, row.logits, maximum, row.tau.inv_tau_f, k);
       t.store(row.scratch, k, weight);
@@ -32,8 +31,10 @@ struct mve_scalar {
     });
     const auto inverse_total = t.set(1) / sums.of[0];
     const auto r = -(sums.of[1] * inverse_total);
-    const auto phi_at = [&](auto k) { return p.values[k] - y + r; };
     const auto prob_at = [&](auto k) { return t.load(row.scratch, k) * inverse_total; };
+    const auto phi_at = [&](auto k) {
+      return t.select(t.equal(prob_at(k), t.set(0)), t.set(0), p.values[k] - y + r);
+    };
     const auto v = t.sum(row.K, [&](auto k) { return prob_at(k) * phi_at(k) * phi_at(k); });
 
     const mve::Price price(p.t);
