@@ -1,5 +1,6 @@
 #include "cli/list_command.h"
 
+#include <algorithm>
 #include <iostream>
 #include <string>
 
@@ -23,8 +24,11 @@ std::string joined(const std::vector<std::string>& words, const std::string& bet
 void list_estimators() {
   for (const Method method : methods()) {
     const About facts = about(method);
+    const auto& keys = facts.parameters;
+    const bool own_tau = std::find(keys.begin(), keys.end(), "tau") != keys.end();
     std::cout << padded(std::string(name(method)), 17) << facts.summary << "\n"
-              << padded("", 17) << "parameters: " << joined(facts.parameters, ", ") << ", tau";
+              << padded("", 17) << "parameters: " << joined(facts.parameters, ", ")
+              << (own_tau ? "" : ", tau");
     if (!facts.positional.empty()) std::cout << "; first value: " << facts.positional;
     std::cout << "\n" << padded("", 17) << facts.source << "\n";
   }

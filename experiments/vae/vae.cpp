@@ -285,6 +285,10 @@ Estimator at_tau(const Estimator& e, double tau) {
     if (key == "gap") parameters.gap = e.gap;
     if (key == "samples") parameters.samples = e.samples;
     if (key == "alpha") parameters.alpha = e.alpha;
+    if (key == "t") parameters.t = e.t;
+    if (key == "eta") parameters.eta = e.eta;
+    if (key == "draw") parameters.draw = e.draw;
+    if (key == "values") parameters.values = e.values;
     if (key == "consistent") parameters.consistent = e.consistent;
     if (key == "detach") parameters.detach = e.detach;
     if (key == "hard") parameters.hard = e.hard;

@@ -1,8 +1,8 @@
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -25,6 +25,9 @@ enum class Method : int {
 /// scaled_sum: (logits + G) / tau, as in PyTorch, where tau_f is inert;
 /// scaled_logits: logits / tau + G, where tau_f changes the law of the index.
 enum class Noise { scaled_sum, scaled_logits };
+
+/// What `reinmax_cv` takes its control variate from: one more draw given the sample, or a free one.
+enum class ExtraDraw { conditional, free };
 
 /// How a temperature moves from `start` to `end` while training progresses.
 enum class Anneal { constant, exponential, linear, cosine };
@@ -58,7 +61,7 @@ inline constexpr double kGapP = -1;
 /// What a user may say about an estimator; what is left out takes the default of the registry.
 /// `tau` is the published single-temperature form: tau_b = tau with tau_f = 1 (and, for the Gumbel
 /// estimators, noise = scaled_sum); it sets tau_f where there is no tau_b, and both with hard =
-/// false.
+/// false. The temperature that reinmax_rao and reinmax_cv have of their own is also called tau.
 struct Parameters {
   std::optional<Temperature> tau_f{};
   std::optional<Temperature> tau_b{};
@@ -67,6 +70,10 @@ struct Parameters {
   std::optional<double> gap{};
   std::optional<int64_t> samples{};
   std::optional<double> alpha{};
+  std::optional<double> t{};
+  std::optional<double> eta{};
+  std::optional<ExtraDraw> draw{};
+  std::optional<std::vector<double>> values{};
   std::optional<bool> consistent{};
   std::optional<bool> detach{};
   std::optional<bool> hard{};
@@ -83,6 +90,10 @@ struct GRADTHRU_API Estimator {
   double gap = 1;  ///< >= 0, or kGapP
   int64_t samples = 1;
   double alpha = 1;
+  double t = std::numeric_limits<double>::infinity();  ///< >= 0, the price of quadratic bias
+  double eta = 1;                                      ///< share of the control variate
+  ExtraDraw draw = ExtraDraw::conditional;
+  std::vector<double> values{};  ///< what f sees in place of each category
   bool consistent = true;
   bool detach = true;
   bool hard = true;
@@ -144,15 +155,16 @@ struct About {
 };
 GRADTHRU_API About about(Method method);
 
-/// The number of parameters in the registry.
+/// The number of parameters in the registry, lists not counted.
 inline constexpr size_t kParameterCount = 0
 #define GRADTHRU_PARAMETER(key, kind) +1
 #include "gradthru/estimators.def"
     ;
 
-/// The parameters as numbers in the registry's order: what the operators receive.
+/// The parameters as kParameterCount numbers in the registry's order, then `values`: what the
+/// operators receive.
 /// Errors: InvalidInput if a temperature is still a schedule.
-GRADTHRU_API std::array<double, kParameterCount> numbers(const Estimator& estimator);
+GRADTHRU_API std::vector<double> numbers(const Estimator& estimator);
 
 // The factories: one per registered estimator, from all parameters or from the positional value.
 #define GRADTHRU_ESTIMATOR(name, ...)                             \

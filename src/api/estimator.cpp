@@ -29,6 +29,13 @@ void check_temperature(const Estimator& e, const std::string& key, const Tempera
   }
 }
 
+void check_values(const Estimator& e) {
+  if (e.values.empty()) fail(e, "values must be given, one number per category");
+  for (const double value : e.values) {
+    if (!std::isfinite(value)) fail(e, "values must be finite, got " + number_text(value));
+  }
+}
+
 void check_domains(const Estimator& e, const MethodEntry& entry) {
   check_temperature(e, "tau_f", e.tau_f, entry.zero_tau_f);
   check_temperature(e, "tau_b", e.tau_b, false);
@@ -38,11 +45,14 @@ void check_domains(const Estimator& e, const MethodEntry& entry) {
   if (!(e.alpha >= 0 && e.alpha <= 2)) {
     fail(e, "alpha must be in [0, 2], got " + number_text(e.alpha));
   }
+  if (!(e.t >= 0)) fail(e, "t must be >= 0, got " + number_text(e.t));
+  if (!std::isfinite(e.eta)) fail(e, "eta must be finite, got " + number_text(e.eta));
   if (e.samples < 1) fail(e, "samples must be >= 1, got " + std::to_string(e.samples));
   if (!e.hard && e.tau_f != e.tau_b) {
     fail(e, "hard=false needs tau_f = tau_b, got tau_f=" + to_string(e.tau_f) +
                 " and tau_b=" + to_string(e.tau_b));
   }
+  if (entry.accepts("values")) check_values(e);
 }
 
 void check_accepted(const Estimator& e, const MethodEntry& entry, const Parameters& p) {
@@ -53,6 +63,7 @@ void check_accepted(const Estimator& e, const MethodEntry& entry, const Paramete
   };
   check("tau", p.tau.has_value());
 #define GRADTHRU_PARAMETER(key, kind) check(#key, p.key.has_value());
+#define GRADTHRU_LIST_PARAMETER GRADTHRU_PARAMETER
 #include "gradthru/estimators.def"
   if (p.tau && (p.tau_f || p.tau_b)) {
     fail(e, std::string("tau is the single-temperature form and excludes ") +
@@ -70,9 +81,10 @@ Estimator build_estimator(Method method, const Parameters& p) {
   check_accepted(e, entry, p);
 #define GRADTHRU_PARAMETER(key, kind) \
   if (p.key) e.key = *p.key;
+#define GRADTHRU_LIST_PARAMETER GRADTHRU_PARAMETER
 #include "gradthru/estimators.def"
   if (p.tau) {
-    const bool has_tau_b = entry.accepts("tau_b");
+    const bool has_tau_b = entry.accepts("tau_b") || entry.has_own_tau();
     if (has_tau_b) e.tau_b = *p.tau;
     if (!has_tau_b || !e.hard) e.tau_f = *p.tau;
   }
@@ -136,7 +148,7 @@ Traits traits(const Estimator& e) {
   return result;
 }
 
-std::array<double, kParameterCount> numbers(const Estimator& e) {
+std::vector<double> numbers(const Estimator& e) {
   if (!e.is_constant()) {
     throw InvalidInput(to_string(e) +
                        ": a scheduled temperature has no value yet; use e.at(progress)");
@@ -149,10 +161,12 @@ std::array<double, kParameterCount> numbers(const Estimator& e) {
       return static_cast<double>(value);
     }
   };
-  return {
+  std::vector<double> all = {
 #define GRADTHRU_PARAMETER(key, kind) number(e.key),
 #include "gradthru/estimators.def"
   };
+  all.insert(all.end(), e.values.begin(), e.values.end());
+  return all;
 }
 
 Estimator Estimator::at(double progress) const {
@@ -212,6 +226,8 @@ Estimator from_positional(Method method, double value) {
     p.gap = value;
   } else if (key == "alpha") {
     p.alpha = value;
+  } else if (key == "t") {
+    p.t = value;
   } else if (key == "samples" && value == std::floor(value) && std::abs(value) < 0x1p53) {
     p.samples = static_cast<int64_t>(value);
   } else if (key == "samples") {

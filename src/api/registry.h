@@ -36,18 +36,26 @@ struct MethodEntry {
 
   /// `tau` stands for the temperatures wherever there is one.
   bool accepts(std::string_view key) const {
-    if (key == "tau") key = "tau_f";
-    return std::find(keys.begin(), keys.end(), key) != keys.end();
+    return lists(key) || (key == "tau" && lists("tau_f"));
   }
+
+  /// Whether `tau` is not another word for other keys but a temperature of the method's own.
+  bool has_own_tau() const { return lists("tau"); }
 
   /// "known: tau_f, tau_b, tau".
   std::string known_keys() const {
     std::string text = "known:";
     for (const auto& key : keys) text += " " + key + ",";
-    return text + " tau";
+    if (!has_own_tau()) return text + " tau";
+    text.pop_back();
+    return text;
   }
 
  private:
+  bool lists(std::string_view key) const {
+    return std::find(keys.begin(), keys.end(), key) != keys.end();
+  }
+
   void add_key(std::string_view word) {
     const size_t end = std::min(word.find_first_of(">="), word.size());
     const std::string_view key = word.substr(0, end);

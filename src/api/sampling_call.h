@@ -3,9 +3,9 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <c10/core/SymInt.h>
 
-#include <array>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "gradthru/estimator.h"
 #include "gradthru/key.h"
@@ -27,7 +27,7 @@ inline uint64_t offsets_of_call(const Estimator& estimator, bool given,
 
 /// The arguments that both sampling ops share, checked.
 struct SamplingCall {
-  std::array<double, kParameterCount> numbers;
+  std::vector<double> numbers;
   int64_t seed, offset, row0;
 
   SamplingCall(const Estimator& estimator, const std::optional<Key>& key,

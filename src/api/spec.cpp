@@ -1,156 +1,21 @@
-// Spec strings: `name(key=value,…)`, read and written.
+// Spec strings, read and written.
 #include <charconv>
 #include <cmath>
 #include <functional>
 #include <set>
 
 #include "api/registry.h"
+#include "api/spec_text.h"
 #include "gradthru/estimator.h"
 
 namespace gradthru {
 namespace {
 
-std::string_view trim(std::string_view text) {
-  const auto blank = [](char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; };
-  while (!text.empty() && blank(text.front())) text.remove_prefix(1);
-  while (!text.empty() && blank(text.back())) text.remove_suffix(1);
-  return text;
-}
-
-std::string_view unquote(std::string_view text) {
-  text = trim(text);
-  const bool quoted = text.size() >= 2 && text.front() == text.back() &&
-                      (text.front() == '"' || text.front() == '\'');
-  return quoted ? trim(text.substr(1, text.size() - 2)) : text;
-}
-
-/// Splits at separators outside parentheses and quotes.
-std::vector<std::string_view> split(std::string_view text, char separator,
-                                    const std::string& whole) {
-  std::vector<std::string_view> parts;
-  int depth = 0;
-  char quote = 0;
-  size_t start = 0;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (quote) {
-      if (c == quote) quote = 0;
-    } else if (c == '"' || c == '\'') {
-      quote = c;
-    } else if (c == '(') {
-      ++depth;
-    } else if (c == ')') {
-      if (--depth < 0) throw InvalidInput("'" + whole + "': ')' without '('");
-    } else if (c == separator && depth == 0) {
-      parts.push_back(text.substr(start, i - start));
-      start = i + 1;
-    }
-  }
-  if (depth > 0) throw InvalidInput("'" + whole + "': missing ')'");
-  if (quote) throw InvalidInput("'" + whole + "': missing closing quote");
-  parts.push_back(text.substr(start));
-  return parts;
-}
-
-/// `name(arguments)` taken apart; no parentheses give no arguments.
-struct Call {
-  std::string_view name;
-  std::vector<std::string_view> arguments;
-
-  Call(std::string_view text, const std::string& whole) {
-    const size_t open = text.find('(');
-    name = trim(text.substr(0, open));
-    if (open == std::string_view::npos) return;
-    if (text.back() != ')') throw InvalidInput("'" + whole + "': wanted ')' at the end");
-    const auto inside = trim(text.substr(open + 1, text.size() - open - 2));
-    if (!inside.empty()) arguments = split(inside, ',', whole);
-  }
-};
-
-/// Reads the values of one spec; the messages name the estimator and the key.
-class Reader {
- public:
-  Reader(std::string_view estimator, std::string_view key)
-      : where_(std::string(estimator) + ": " + std::string(key)) {}
-
-  double number(std::string_view text) const {
-    text = trim(text);
-    double value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc() || end != text.data() + text.size() || text.empty()) {
-      fail("a number", text);
-    }
-    return value;
-  }
-
-  int64_t integer(std::string_view text) const {
-    int64_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error == std::errc() && end == text.data() + text.size() && !text.empty()) return value;
-    const double real = number(text);
-    if (real != std::floor(real) || std::abs(real) >= 0x1p53) fail("an integer", text);
-    return static_cast<int64_t>(real);
-  }
-
-  bool boolean(std::string_view text) const {
-    if (text != "true" && text != "false") fail("true or false", text);
-    return text == "true";
-  }
-
-  Noise noise(std::string_view text) const {
-    if (text == "scaled_sum") return Noise::scaled_sum;
-    if (text != "scaled_logits") fail("scaled_sum or scaled_logits", text);
-    return Noise::scaled_logits;
-  }
-
-  double gap(std::string_view text) const {
-    if (text == "p") return kGapP;
-    const double value = number(text);
-    // The number that stands for 'p' must not be written as a number.
-    if (value == kGapP) throw InvalidInput(where_ + " must be >= 0, or 'p', got -1");
-    return value;
-  }
-
-  Temperature temperature(std::string_view text) const {
-    if (text.find('(') == std::string_view::npos) return Temperature(number(text));
-    const Call call(text, std::string(text));
-    Temperature tau;
-    if (call.name == "exp") {
-      tau.anneal = Anneal::exponential;
-    } else if (call.name == "linear") {
-      tau.anneal = Anneal::linear;
-    } else if (call.name == "cosine") {
-      tau.anneal = Anneal::cosine;
-    } else {
-      fail("a number or a schedule exp, linear, cosine", text);
-    }
-    const auto& values = call.arguments;
-    if (values.size() != 2 && values.size() != 3) fail("a schedule (start, end, share)", text);
-    tau.start = number(values[0]);
-    tau.end = number(values[1]);
-    if (values.size() == 3) tau.share = share(values[2]);
-    return tau;
-  }
-
- private:
-  double share(std::string_view text) const {
-    text = trim(text);
-    if (text.empty() || text.back() != '%') return number(text);
-    return number(text.substr(0, text.size() - 1)) / 100;
-  }
-
-  [[noreturn]] void fail(std::string_view wanted, std::string_view got) const {
-    throw InvalidInput(where_ + " must be " + std::string(wanted) + ", got '" + std::string(got) +
-                       "'");
-  }
-
-  std::string where_;
-};
-
 void assign(Parameters& p, std::string_view key, std::string_view text, const Reader& read) {
   if (key == "tau") p.tau = read.temperature(text);
 #define GRADTHRU_PARAMETER(field, kind) \
   if (key == #field) p.field = read.kind(text);
+#define GRADTHRU_LIST_PARAMETER GRADTHRU_PARAMETER
 #include "gradthru/estimators.def"
 }
 
@@ -170,6 +35,15 @@ std::string value_text(Noise noise) {
   return noise == Noise::scaled_sum ? "scaled_sum" : "scaled_logits";
 }
 
+std::string value_text(ExtraDraw draw) {
+  return draw == ExtraDraw::conditional ? "conditional" : "free";
+}
+std::string value_text(const std::vector<double>& values) {
+  std::string text;
+  for (const double value : values) text += (text.empty() ? "" : ":") + number_text(value);
+  return text;
+}
+
 /// A key with its value, and how to say it.
 struct Said {
   std::string key, text;
@@ -179,7 +53,8 @@ struct Said {
 std::vector<Said> sayable(const Estimator& e, const MethodEntry& entry) {
   std::vector<Said> all;
   if (entry.accepts("tau")) {
-    const Temperature tau = entry.accepts("tau_b") ? e.tau_b : e.tau_f;
+    const bool backward = entry.accepts("tau_b") || entry.has_own_tau();
+    const Temperature tau = backward ? e.tau_b : e.tau_f;
     all.push_back({"tau", to_string(tau), [tau](Parameters& p) { p.tau = tau; }});
   }
 #define GRADTHRU_PARAMETER(field, kind)                                      \
@@ -188,6 +63,7 @@ std::vector<Said> sayable(const Estimator& e, const MethodEntry& entry) {
     all.push_back({#field, from_p ? "p" : value_text(e.field),               \
                    [value = e.field](Parameters& p) { p.field = value; }});  \
   }
+#define GRADTHRU_LIST_PARAMETER GRADTHRU_PARAMETER
 #include "gradthru/estimators.def"
   return all;
 }

@@ -52,11 +52,11 @@ struct BinaryCall {
         offset(static_cast<uint64_t>(stream_offset)),
         row0(static_cast<uint64_t>(stream_row0)),
         N(logits.numel()) {
-    TORCH_CHECK_VALUE(static_cast<int64_t>(numbers.size()) >= Params::count, method,
-                      ": params of the wrong length");
-    params = Params::from(numbers.data());
+    TORCH_CHECK_VALUE(numbers.size() >= Params::count, method, ": params of the wrong length");
+    params = Params::from(numbers.data(), static_cast<int64_t>(numbers.size()));
     facts = math::facts_of(method, params, given);
     TORCH_CHECK_VALUE(!facts.name.empty(), "sample_binary: unknown method '", method, "'");
+    TORCH_CHECK_VALUE(facts.accepts(numbers.size(), 2), method, ": params of the wrong length");
     const auto type = logits.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
     const auto per_element = [&](const std::optional<Tensor>& tau, double& scalar) {
       if (!tau) return Tensor();

@@ -67,12 +67,12 @@ class CategoricalCall {
         layout(logits, axis) {
     K = layout.K;
     N = logits.numel() == 0 ? 0 : layout.N;
-    TORCH_CHECK_VALUE(static_cast<int64_t>(options.numbers.size()) == Params::count ||
-                          static_cast<int64_t>(options.numbers.size()) == Params::count + K,
-                      op, ": params of the wrong length");
-    params = Params::from(options.numbers.data());
+    const size_t count = options.numbers.size();
+    TORCH_CHECK_VALUE(count >= Params::count, op, ": params of the wrong length");
+    params = Params::from(options.numbers.data(), static_cast<int64_t>(count));
     facts = math::facts_of(method, params, given);
     TORCH_CHECK_VALUE(!facts.name.empty(), op, ": unknown method '", method, "'");
+    TORCH_CHECK_VALUE(facts.accepts(count, K), op, ": params of the wrong length");
     if (options.mask) {
       mask = options.mask->expand(logits.sizes());
       mask_layout = RowLayout(mask, axis);

@@ -6,19 +6,24 @@
 
 namespace gradthru::math {
 
-/// The numbers of an estimator, in the registry's order: what crosses the operator boundary.
+/// The numbers of an estimator, in the registry's order: what crosses the operator boundary. After
+/// them may stand one value for each category (for each of the two states in the binary forms).
 struct Params {
 #define GRADTHRU_PARAMETER(key, kind) double key = 0;
 #include "gradthru/estimators.def"
+  const double* values = nullptr;
+  int64_t value_count = 0;
 
   static constexpr int64_t count = 0
 #define GRADTHRU_PARAMETER(key, kind) +1
 #include "gradthru/estimators.def"
       ;
 
-  /// Reads `count` numbers.
-  static Params from(const double* numbers) {
+  /// Reads `count` numbers; those beyond are the values, which are not copied.
+  static Params from(const double* numbers, int64_t size = count) {
     Params p;
+    p.values = numbers + count;
+    p.value_count = size - count;
     int64_t position = 0;
 #define GRADTHRU_PARAMETER(key, kind) p.key = numbers[position++];
 #include "gradthru/estimators.def"

@@ -34,14 +34,29 @@ bool takes(const About& facts, std::string_view key) {
   return false;
 }
 
+/// Which methods take one number for each category, after the other parameters.
+constexpr bool kTakesValues[] = {
+#define GRADTHRU_ESTIMATOR(name, draw, parameters, ...) \
+  std::string_view(parameters).find("values") != std::string_view::npos,
+#include "gradthru/estimators.def"
+};
+
+/// The backward of mve solves a dense system for each row.
+constexpr int64_t kMveCategories = 1024;
+
 void check_params(const SharedOptions& options, const SymInt& categories) {
+  const Method method = methods()[options.method];
+  const bool takes_values = kTakesValues[options.method];
   const size_t got = options.params.size();
-  // Numbers beyond the parameters are one value per category.
-  TORCH_CHECK_VALUE(
-      got == kParameterCount ||
-          (got > kParameterCount && categories == static_cast<int64_t>(got - kParameterCount)),
-      options.op, ": params must have ", kParameterCount,
-      " numbers, or one more for each category (", categories, "), got ", got);
+  TORCH_CHECK_VALUE(got == kParameterCount || (takes_values && got > kParameterCount), options.op,
+                    ": params must have ", kParameterCount, " numbers, got ", got);
+  const auto values = static_cast<int64_t>(got - kParameterCount);
+  TORCH_CHECK_VALUE(!takes_values || categories == values, options.op, ": ", name(method),
+                    ": values must have one number for each of the ", categories,
+                    " categories, got ", values);
+  TORCH_CHECK_VALUE(method != Method::mve || categories <= kMveCategories, options.op,
+                    ": mve solves a system of K equations for each row and takes at most ",
+                    kMveCategories, " categories, got ", categories);
 }
 
 void check_temperature(const SharedOptions& options, std::string_view key, const Tensor& tau,

@@ -197,7 +197,8 @@ TEST_P(Autograd, ForwardModeIsRefused) {
   expect_refused([&] { sample(dual, GetParam(), {.key = kKey}); }, "[Ff]orward",
                  to_string(GetParam()));
   const at::Tensor binary = at::_make_dual(g.detach(), at::ones_like(g), number);
-  expect_refused([&] { gradthru::sample_binary(binary, GetParam(), {.key = kKey}); }, "[Ff]orward",
+  const Estimator pair = support::for_categories(GetParam(), 2);
+  expect_refused([&] { gradthru::sample_binary(binary, pair, {.key = kKey}); }, "[Ff]orward",
                  to_string(GetParam()));
   torch::autograd::forward_ad::exit_dual_level(level);
 }
@@ -218,7 +219,7 @@ TEST_P(Autograd, SameKeyGivesSameBits) {
                             to_string(GetParam()));
 }
 
-INSTANTIATE_TEST_SUITE_P(Sweep, Autograd, testing::ValuesIn(support::sweep()),
+INSTANTIATE_TEST_SUITE_P(Sweep, Autograd, testing::ValuesIn(support::sweep_for(kCategories)),
                          [](const auto& tested) { return support::test_name(tested.param); });
 
 /// For rules whose noise does not depend on whether the index was drawn.

@@ -15,6 +15,7 @@ namespace {
 
 using gradthru::Anneal;
 using gradthru::Estimator;
+using gradthru::ExtraDraw;
 using gradthru::InvalidInput;
 using gradthru::kGapP;
 using gradthru::Method;
@@ -48,24 +49,34 @@ void expect_equal(const std::string& spec, const Estimator& expected) {
 
 TEST(Spec, NameAloneTakesTheDefaults) {
   for (Method method : gradthru::methods()) {
-    const Estimator e = parse_estimator(gradthru::name(method));
-    EXPECT_EQ(e, gradthru::make_estimator(method)) << to_string(e);
+    const Parameters required = support::required(method);
+    const Estimator e = gradthru::make_estimator(method, required);
+    if (!required.values) {
+      EXPECT_EQ(parse_estimator(gradthru::name(method)), e) << to_string(e);
+    }
     EXPECT_EQ(e.method, method);
     EXPECT_EQ(e.tau_f, Temperature(1));
     EXPECT_EQ(e.tau_b, Temperature(1));
     EXPECT_EQ(e.noise, Noise::scaled_sum);
     EXPECT_EQ(e.gap, 1);
     EXPECT_EQ(e.alpha, 1);
+    EXPECT_EQ(e.t, std::numeric_limits<double>::infinity());
+    EXPECT_EQ(e.eta, 1);
+    EXPECT_EQ(e.draw, ExtraDraw::conditional);
     EXPECT_TRUE(e.consistent && e.detach && e.hard);
   }
-  EXPECT_EQ(parse_estimator("gumbel_rao").samples, 10);
+  for (const char* name : {"gumbel_rao", "reinmax_rao", "reinmax_cv"})
+    EXPECT_EQ(parse_estimator(name).samples, 10) << name;
 }
 
 TEST(Spec, FactoriesEqualSpecsOfTheirName) {
-#define GRADTHRU_ESTIMATOR(stem, ...)                  \
-  EXPECT_EQ(gradthru::stem(), parse_estimator(#stem)); \
-  EXPECT_EQ(gradthru::stem().method, Method::stem);    \
-  EXPECT_EQ(std::string(gradthru::name(Method::stem)), #stem);
+  const auto expect_spec = [](const Estimator& e, Method method, const std::string& stem) {
+    EXPECT_EQ(e.method, method);
+    EXPECT_EQ(std::string(gradthru::name(method)), stem);
+    EXPECT_EQ(parse_estimator(e.values.empty() ? stem : stem + "(values=0:1)"), e);
+  };
+#define GRADTHRU_ESTIMATOR(stem, ...) \
+  expect_spec(gradthru::stem(support::required(Method::stem)), Method::stem, #stem);
 #include "gradthru/estimators.def"
 }
 
@@ -76,6 +87,8 @@ TEST(Spec, PositionalValueIsTheKeyOfTheTable) {
   expect_equal("gst(2)", gradthru::gst({.gap = 2}));
   expect_equal("gumbel_rao(5)", gradthru::gumbel_rao({.samples = 5}));
   expect_equal("st_zgr(0.5)", gradthru::st_zgr({.alpha = 0.5}));
+  expect_equal("mve(5)", gradthru::mve({.t = 5}));
+  EXPECT_EQ(gradthru::mve(5), gradthru::mve({.t = 5}));
   EXPECT_EQ(gradthru::reinmax(1.3), gradthru::reinmax({.tau = 1.3}));
   EXPECT_EQ(gradthru::gst(2), gradthru::gst({.gap = 2}));
   EXPECT_EQ(gradthru::gumbel_rao(5), gradthru::gumbel_rao({.samples = 5}));
@@ -84,7 +97,8 @@ TEST(Spec, PositionalValueIsTheKeyOfTheTable) {
 }
 
 TEST(Spec, NoPositionalValueWhereTheTableNamesNone) {
-  for (const char* spec : {"identity(0.5)", "darn(0.5)", "zgr(0.5)", "reinmax_uniform(0.5)"})
+  for (const char* spec : {"identity(0.5)", "darn(0.5)", "zgr(0.5)", "reinmax_uniform(0.5)",
+                           "reinmax_rao(0.5)", "reinmax_cv(5)", "mve_scalar(5,values=0:1)"})
     expect_spec_refused(spec);
   EXPECT_THROW(gradthru::zgr(0.5), InvalidInput);
 }
@@ -105,11 +119,35 @@ TEST(Spec, TauIsThePublishedSingleTemperatureForm) {
 }
 
 TEST(Spec, TauWithoutBackwardTemperatureIsTheForwardOne) {
-  for (const char* name : {"identity", "darn", "zgr", "st_zgr", "reinmax_uniform"}) {
+  for (const char* name : {"identity", "darn", "zgr", "st_zgr", "reinmax_uniform", "mve"}) {
     const Estimator e = parse_estimator(std::string(name) + "(tau=0.5)");
     EXPECT_EQ(e, parse_estimator(std::string(name) + "(tau_f=0.5)")) << name;
     EXPECT_EQ(e.tau_f, Temperature(0.5)) << name;
   }
+}
+
+TEST(Spec, TauOfTheirOwnIsTheOnlyTemperature) {
+  for (const std::string name : {"reinmax_rao", "reinmax_cv"}) {
+    const Estimator e = parse_estimator(name + "(tau=0.5)");
+    EXPECT_EQ(e.tau_b, Temperature(0.5)) << name;
+    EXPECT_EQ(e.tau_f, Temperature(1)) << name;
+    EXPECT_EQ(to_string(e), name + "(tau=0.5)");
+    for (const char* key : {"tau_f", "tau_b", "noise"})
+      expect_spec_refused(name + "(" + key + "=1)", "known: tau, samples");
+    expect_spec_refused(name + "(tau=0)", "tau");
+  }
+}
+
+TEST(Spec, ValuesAreSeparatedByColons) {
+  const Estimator e = parse_estimator("mve_scalar(values=0:1:2.5:-3)");
+  EXPECT_EQ(e.values, (std::vector<double>{0, 1, 2.5, -3}));
+  EXPECT_EQ(to_string(e), "mve_scalar(values=0:1:2.5:-3)");
+  expect_equal("mve_scalar(t=5, values='0: 1')",
+               gradthru::mve_scalar({.t = 5, .values = {{0, 1}}}));
+  expect_spec_refused("mve_scalar", "values must be given, one number per category");
+  for (const char* bad : {"", ":", "1:", "1:x", "0:inf", "nan"})
+    expect_spec_refused("mve_scalar(values=" + std::string(bad) + ")", "values");
+  EXPECT_THROW(gradthru::mve({.values = {{0, 1}}}), InvalidInput);
 }
 
 TEST(Spec, TauOfARelaxedSampleIsBoth) {
@@ -172,6 +210,11 @@ TEST(Spec, EveryKeyIsRead) {
       gradthru::gst({.tau_f = 2, .tau_b = 0.5, .gap = 0.25, .consistent = false, .detach = false}));
   expect_equal("st_zgr(tau_f=2, alpha=1.5)", gradthru::st_zgr({.tau_f = 2, .alpha = 1.5}));
   expect_equal("gumbel_softmax(hard=true)", gradthru::gumbel_softmax());
+  expect_equal("mve(tau_f=2, t=inf)", gradthru::mve({.tau_f = 2}));
+  expect_equal(
+      "reinmax_cv(tau=0.7, samples=2, eta=1.5, draw=free)",
+      gradthru::reinmax_cv({.tau = 0.7, .samples = 2, .eta = 1.5, .draw = ExtraDraw::free}));
+  expect_equal("reinmax_cv(draw=conditional)", gradthru::reinmax_cv());
   const Estimator rao = parse_estimator("gumbel_rao(samples=100, tau=0.5)");
   EXPECT_EQ(rao.samples, 100);
   EXPECT_EQ(rao.tau_b, Temperature(0.5));
@@ -253,6 +296,8 @@ TEST(Spec, MalformedTextIsRefused) {
                            "gumbel_softmax(hard=maybe)",
                            "gumbel_softmax(noise=loud)",
                            "gst(gap=q)",
+                           "reinmax_cv(draw=maybe)",
+                           "mve(t=many)",
                            "st(tau=exp(1,2,50%)",
                            "st(tau=exp(1,2,50))",
                            "st(tau=sine(1,2,50%))",
@@ -301,11 +346,13 @@ TEST(Spec, ZeroForwardTemperatureIsArgmaxForStAndIdentityOnly) {
 TEST(Spec, OtherNumbersOutsideTheirDomain) {
   for (const char* spec :
        {"gst(gap=-0.5)", "gst(gap=-1)", "gst(gap=nan)", "st_zgr(alpha=-0.1)", "st_zgr(alpha=2.1)",
-        "st_zgr(alpha=nan)", "gumbel_rao(samples=0)", "gumbel_rao(samples=-3)", "gumbel_rao(0)"})
+        "st_zgr(alpha=nan)", "gumbel_rao(samples=0)", "gumbel_rao(samples=-3)", "gumbel_rao(0)",
+        "mve(t=-0.1)", "mve(nan)", "reinmax_cv(eta=inf)", "reinmax_cv(samples=0)"})
     expect_spec_refused(spec);
   EXPECT_THROW(gradthru::gst({.gap = -0.5}), InvalidInput);
   EXPECT_THROW(gradthru::gumbel_rao({.samples = 0}), InvalidInput);
-  for (const char* spec : {"gst(gap=0)", "st_zgr(alpha=0)", "st_zgr(alpha=2)", "gumbel_rao(1)"})
+  for (const char* spec : {"gst(gap=0)", "st_zgr(alpha=0)", "st_zgr(alpha=2)", "gumbel_rao(1)",
+                           "mve(0)", "mve(inf)", "reinmax_cv(eta=-1)"})
     EXPECT_NO_THROW(parse_estimator(spec)) << spec;
 }
 

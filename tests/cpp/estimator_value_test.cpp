@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -31,16 +32,22 @@ TEST(Print, Examples) {
   EXPECT_EQ(to_string(gradthru::gumbel_rao({.samples = 10})), "gumbel_rao");
   EXPECT_EQ(to_string(gradthru::gumbel_softmax({.tau_f = 1})), "gumbel_softmax(tau_f=1)");
   EXPECT_EQ(to_string(gradthru::gst({.gap = 2})), "gst(2)");
+  EXPECT_EQ(to_string(gradthru::mve({.t = std::numeric_limits<double>::infinity()})), "mve");
+  EXPECT_EQ(to_string(gradthru::mve_scalar({.t = 0.5, .values = {{0, 0.25}}})),
+            "mve_scalar(t=0.5,values=0:0.25)");
 }
 
-/// All ways to write the parameters of an estimator, sensible or not.
+/// All ways to write the parameters of an estimator with the keys that it takes, sensible or not.
 std::vector<std::string> ways_to_write(const Estimator& e) {
   const auto number = [](double x) { return to_string(Temperature(x)); };
   const auto flag = [](bool x) { return std::string(x ? "true" : "false"); };
   const std::string gap = e.gap == kGapP ? "p" : number(e.gap);
   const std::string noise = e.noise == Noise::scaled_sum ? "scaled_sum" : "scaled_logits";
-  const std::vector<std::vector<std::string>> arguments = {
-      {"", number(e.tau_b.start), gap, std::to_string(e.samples), number(e.alpha)},
+  std::string values;
+  for (double value : e.values) values += (values.empty() ? "" : ":") + number(value);
+  const std::string draw = e.draw == gradthru::ExtraDraw::free ? "free" : "conditional";
+  std::vector<std::vector<std::string>> arguments = {
+      {"", number(e.tau_b.start), gap, std::to_string(e.samples), number(e.alpha), number(e.t)},
       {"", "tau=" + number(e.tau_b.start), "tau=" + number(e.tau_f.start)},
       {"", "tau_f=" + number(e.tau_f.start)},
       {"", "tau_b=" + number(e.tau_b.start)},
@@ -48,9 +55,19 @@ std::vector<std::string> ways_to_write(const Estimator& e) {
       {"", "gap=" + gap},
       {"", "samples=" + std::to_string(e.samples)},
       {"", "alpha=" + number(e.alpha)},
+      {"", "t=" + number(e.t)},
+      {"", "eta=" + number(e.eta)},
+      {"", "draw=" + draw},
+      {"", "values=" + values},
       {"", "consistent=" + flag(e.consistent)},
       {"", "detach=" + flag(e.detach)},
       {"", "hard=" + flag(e.hard)}};
+  const std::vector<std::string> keys = gradthru::about(e.method).parameters;
+  std::erase_if(arguments, [&](const auto& choices) {
+    const std::string key = choices[1].substr(0, choices[1].find('='));
+    const bool has_key = key != choices[1] && key != "tau";
+    return has_key && std::find(keys.begin(), keys.end(), key) == keys.end();
+  });
   std::vector<std::string> ways = {""};
   for (const std::vector<std::string>& choices : arguments) {
     std::vector<std::string> longer;
@@ -145,6 +162,10 @@ Exact exact_by_the_table(const Estimator& e) {
       return equal ? Exact::quadratic : Exact::none;
     case Method::reinmax_uniform:
       return Exact::quadratic;
+    case Method::mve:
+      return std::isinf(e.t) ? Exact::quadratic : Exact::linear;
+    case Method::reinmax_cv:
+      return e.draw == gradthru::ExtraDraw::free ? Exact::none : Exact::quadratic;
     default:
       return Exact::none;
   }
@@ -165,7 +186,7 @@ TEST(Traits, AreThoseOfTheTable) {
 }
 
 TEST(Registry, SaysSomethingAboutEveryMethod) {
-  EXPECT_GE(gradthru::methods().size(), 10u);
+  EXPECT_GE(gradthru::methods().size(), 14u);
   for (Method method : gradthru::methods()) {
     const gradthru::About about = gradthru::about(method);
     EXPECT_FALSE(about.summary.empty() || about.source.empty()) << gradthru::name(method);

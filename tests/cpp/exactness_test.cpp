@@ -108,9 +108,9 @@ std::vector<Estimator> projected_sweep() {
   return projected;
 }
 
-/// The smallest probability of a drawn category: what reinmax_uniform divides by.
+/// The smallest probability of a drawn category: what some methods divide by.
 double division(const Cases& cases, const Estimator& e) {
-  if (e.method != gradthru::Method::reinmax_uniform) return 1;
+  if (!support::divides_by_probability(e)) return 1;
   const at::Tensor probs = (cases.logits / e.tau_f.start).softmax(-1);
   return probs.gather(-1, cases.index.unsqueeze(-1)).min().item<double>();
 }

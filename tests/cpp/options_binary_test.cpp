@@ -81,7 +81,7 @@ support::ElementOutcome expected_element(const BinaryCase& c, const Estimator& e
   support::ElementCall call;
   call.logit = at(c.logits);
   call.g = at(c.options.samples ? c.g[s] : c.g);
-  call.e = e;
+  call.e = support::for_categories(e, 2);
   call.uniform_mix = c.options.uniform_mix;
   call.plus_minus_one = c.options.coding == Coding::plus_minus_one;
   if (c.options.given) call.given = at(*c.options.given) > (call.plus_minus_one ? 0 : 0.5) ? 1 : 0;
@@ -141,7 +141,7 @@ void expect_refused(BinaryCase c, const Estimator& e, const std::string& part) {
   c.options.key = kKey;
   std::string message = "no error";
   try {
-    gradthru::sample_binary(c.logits, e, c.options);
+    gradthru::sample_binary(c.logits, support::for_categories(e, 2), c.options);
   } catch (const InvalidInput& error) {
     message = error.what();
   } catch (const c10::Error& error) {
@@ -235,7 +235,7 @@ TEST_P(BinaryOption, Temperatures) {
 }
 
 TEST_P(BinaryOption, InvalidElementsAndTheCheckThatNamesThem) {
-  const Estimator e = gradthru::make_estimator(GetParam());
+  const Estimator e = support::plain_estimator(GetParam());
   BinaryCase c = plain("NaN", 10);
   c.logits[3].fill_(kNan);
   expect_as_reference(c, e);

@@ -9,6 +9,8 @@ gradthru_test(backward_test SOURCES cpp/backward_test.cpp cpp/autograd_test.cpp 
 gradthru_test(exactness_test
   SOURCES cpp/exactness_test.cpp cpp/exactness_noise_test.cpp LIBRARIES gradthru)
 gradthru_test(binary_test SOURCES cpp/binary_test.cpp LIBRARIES gradthru)
+gradthru_test(mve_test SOURCES cpp/mve_test.cpp LIBRARIES gradthru)
+gradthru_test(reinmax_variants_test SOURCES cpp/reinmax_variants_test.cpp LIBRARIES gradthru)
 gradthru_test(options_test
   SOURCES cpp/options_test.cpp cpp/options_binary_test.cpp cpp/options_exactness_test.cpp
   LIBRARIES gradthru)

@@ -15,6 +15,7 @@ ENTRIES = dict(re.findall(r'^GRADTHRU_ESTIMATOR\((\w+), \w+, "([^"]*)"', REGISTR
 PARAMETERS = re.findall(r"^GRADTHRU_PARAMETER\((\w+)", REGISTRY, re.MULTILINE)
 VALUES = {"tau_f": 1.5, "tau_b": 0.7, "noise": 1.0, "samples": 2.0}
 NUMBERS = [VALUES.get(name, 1.0) for name in PARAMETERS]
+WITH_VALUES = [name for name in METHODS if "values" in ENTRIES[name].split()]
 STREAM = (11, 5, 3)  # seed, offset, row0
 
 
@@ -22,18 +23,26 @@ def logits(*shape: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(1))
 
 
+def numbers(method: str, categories: int = 4) -> list[float]:
+    """The parameters, then one value for each category where the method takes them."""
+    return NUMBERS + [k * k / 2 for k in range(categories)] * (method in WITH_VALUES)
+
+
 def sample_arguments(argument, method="st", dim=-1, samples=None, *, index=None, mask=None,
-                     tau_f=None, tau_b=None, params=NUMBERS, uniform_mix=0.0):
+                     tau_f=None, tau_b=None, params=None, uniform_mix=0.0):
+    params = numbers(method) if params is None else params
     return (argument, index, mask, tau_f, tau_b, method, params, uniform_mix, *STREAM, dim, samples)
 
 
-def backward_arguments(grad, argument, index, *, mask=None, tau_f=None, tau_b=None,
-                       uniform_mix=0.0, given=True):
-    return (grad, argument, index, mask, tau_f, tau_b, NUMBERS, uniform_mix, *STREAM, -1, given)
+def backward_arguments(grad, argument, index, method, *, mask=None, tau_f=None, tau_b=None,
+                       params=None, uniform_mix=0.0, given=True):
+    params = numbers(method) if params is None else params
+    return (grad, argument, index, mask, tau_f, tau_b, params, uniform_mix, *STREAM, -1, given)
 
 
-def binary_arguments(argument, method, *, tau_f=None, tau_b=None, uniform_mix=0.0):
-    return (argument, None, tau_f, tau_b, method, NUMBERS, uniform_mix, *STREAM, True, None)
+def binary_arguments(argument, method, *, tau_f=None, tau_b=None, params=None, uniform_mix=0.0):
+    params = numbers(method, 2) if params is None else params
+    return (argument, None, tau_f, tau_b, method, params, uniform_mix, *STREAM, True, None)
 
 
 @pytest.mark.parametrize("samples", [None, 3])
@@ -57,7 +66,7 @@ def test_options_pass_opcheck(method):
     opcheck(OPS.sample.default, sample_arguments(argument, method, samples=2, **options))
     op = getattr(OPS, method + "_backward").default
     index = torch.tensor([0, 3, 2, -1, 2])
-    opcheck(op, backward_arguments(logits(5, 4), logits(5, 4), index, **options))
+    opcheck(op, backward_arguments(logits(5, 4), logits(5, 4), index, method, **options))
     del options["mask"]
     opcheck(OPS.sample_binary.default,
             binary_arguments(logits(5).requires_grad_(), method, **options))
@@ -74,7 +83,7 @@ def test_uniform_mix_passes_opcheck(method):
 def test_backward_passes_opcheck(method):
     index = torch.tensor([0, 3, 1, -1, 2])
     op = getattr(OPS, method + "_backward").default
-    opcheck(op, backward_arguments(logits(5, 4), logits(5, 4), index))
+    opcheck(op, backward_arguments(logits(5, 4), logits(5, 4), index, method))
 
 
 @pytest.mark.parametrize("given", [True, False])
@@ -82,7 +91,7 @@ def test_backward_passes_opcheck(method):
 def test_backward_never_reads_beyond_the_row(method, given):
     index = torch.tensor([2, 4, 10**15])
     op = getattr(OPS, method + "_backward")
-    grad = op(*backward_arguments(logits(3, 4), logits(3, 4), index, given=given))
+    grad = op(*backward_arguments(logits(3, 4), logits(3, 4), index, method, given=given))
     assert grad[0].isfinite().all() and grad[1:].isnan().all()
 
 
@@ -91,7 +100,8 @@ def test_binary_ops_pass_opcheck(method):
     argument = logits(6).requires_grad_()
     opcheck(OPS.sample_binary.default, binary_arguments(argument, method))
     op = getattr(OPS, method + "_binary_backward").default
-    opcheck(op, (logits(6), logits(6), torch.ones(6), None, None, NUMBERS, 0.0, *STREAM, True, False))
+    opcheck(op, (logits(6), logits(6), torch.ones(6), None, None, numbers(method, 2), 0.0, *STREAM,
+                 True, False))
 
 
 def weighted_sum(argument: torch.Tensor, method: str) -> torch.Tensor:
@@ -150,10 +160,29 @@ def test_bad_tensors_are_refused_in_words(arguments, error):
     ("gst", {"uniform_mix": 0.5}, "uniform_mix must be 0 for gst"),
     ("reinmax", {"uniform_mix": 0.5}, "needs tau_b = tau_f"),
     ("st", {"params": NUMBERS + [1.0]}, "params must have"),
+    ("st", {"params": NUMBERS + [1.0] * 4}, "params must have"),
+    ("mve_scalar", {"params": NUMBERS}, "one number for each of the 4 categories, got 0"),
+    ("mve_scalar", {"params": NUMBERS + [1.0] * 3}, "one number for each of the 4 categories, got 3"),
 ])
 def test_bad_options_are_refused_in_words(method, options, error):
     with pytest.raises((TypeError, ValueError), match=error):
         OPS.sample(*sample_arguments(logits(5, 4), method, **options))
+
+
+@pytest.mark.parametrize("method, count", [("mve_scalar", 0), ("mve_scalar", 3), ("st", 4)])
+def test_the_number_of_values_is_checked_without_autograd(method, count):
+    wrong = {"params": NUMBERS + [1.0] * count}
+    index = torch.zeros(5, dtype=torch.long)
+    with torch.inference_mode(), pytest.raises(ValueError, match="params of the wrong length"):
+        OPS.sample(*sample_arguments(logits(5, 4), method, **wrong))
+    with torch.inference_mode(), pytest.raises(ValueError, match="params of the wrong length"):
+        OPS.sample_binary(*binary_arguments(logits(5), method, **wrong))
+    with pytest.raises(ValueError, match="params of the wrong length"):
+        getattr(OPS, method + "_backward")(
+            *backward_arguments(logits(5, 4), logits(5, 4), index, method, **wrong))
+    with pytest.raises(ValueError, match="params of the wrong length"):
+        getattr(OPS, method + "_binary_backward")(
+            logits(5), logits(5), torch.ones(5), None, None, wrong["params"], 0.0, *STREAM, True, False)
 
 
 def test_a_mask_changed_before_the_backward_is_noticed():

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <vector>
 
 #include "reference/philox.h"
@@ -18,6 +19,10 @@ struct Settings {
   bool gap_from_probability = false;  ///< the gap written 'p'
   int64_t samples = 1;
   double alpha = 1;
+  double t = std::numeric_limits<double>::infinity();
+  double eta = 1;
+  bool free_draw = false;  ///< else conditional
+  Row values;
   bool consistent = true;
   bool detach = true;
 };

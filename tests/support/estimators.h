@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <functional>
+#include <limits>
 #include <ostream>
 #include <sstream>
 #include <stdexcept>
@@ -71,6 +72,10 @@ inline reference::Settings settings_of(const Estimator& e) {
   settings.gap_from_probability = e.gap == gradthru::kGapP;
   settings.samples = e.samples;
   settings.alpha = e.alpha;
+  settings.t = e.t;
+  settings.eta = e.eta;
+  settings.free_draw = e.draw == gradthru::ExtraDraw::free;
+  settings.values = e.values;
   settings.consistent = e.consistent;
   settings.detach = e.detach;
   return settings;
@@ -78,8 +83,42 @@ inline reference::Settings settings_of(const Estimator& e) {
 
 /// Offsets of the random stream that one sample uses.
 inline uint64_t offsets_of(const Estimator& e, bool given = false) {
-  if (draw_of(e.method) == Draw::conditional) return 1 + static_cast<uint64_t>(e.samples);
+  const uint64_t extra = e.method == Method::reinmax_cv ? 1 : 0;
+  if (draw_of(e.method) == Draw::conditional) return 1 + static_cast<uint64_t>(e.samples) + extra;
   return draw_of(e.method) == Draw::gumbel && given ? 2 : 1;
+}
+
+/// The same estimator with one of its values for each of K categories: those it has, and more.
+inline Estimator for_categories(Estimator e, int64_t categories) {
+  const size_t count = static_cast<size_t>(categories);
+  if (e.values.empty()) return e;
+  for (size_t k = e.values.size(); k < count; ++k)
+    e.values.push_back(static_cast<double>(k * k % 7) - 0.5 * static_cast<double>(k % 3));
+  e.values.resize(std::max<size_t>(count, 1));
+  return e;
+}
+
+/// What a method cannot be built without.
+inline gradthru::Parameters required(Method method) {
+  gradthru::Parameters parameters;
+  if (method == Method::mve_scalar) parameters.values = {0, 1};
+  return parameters;
+}
+
+/// A method's defaults, and what it cannot be built without.
+inline Estimator plain_estimator(Method method) {
+  return gradthru::make_estimator(method, required(method));
+}
+
+/// The most categories that the sweeps give a method: mve solves a system for each row.
+inline int64_t most_categories(const Estimator& e) {
+  return e.method == Method::mve ? 64 : std::numeric_limits<int64_t>::max();
+}
+
+/// Whether a method divides by the probability of the drawn category, and so do its errors.
+inline bool divides_by_probability(const Estimator& e) {
+  return e.method == Method::reinmax_uniform || e.method == Method::mve ||
+         e.method == Method::mve_scalar;
 }
 
 inline bool has_noise_option(const Estimator& e) {
@@ -106,7 +145,8 @@ inline int64_t reference_index(const Row& logits, const Estimator& e, const grad
 inline Row reference_grad(const Row& logits, int64_t index, const Row& g, const Estimator& e,
                           const gradthru::Key& key, int64_t row, bool given = false) {
   const uint64_t number = static_cast<uint64_t>(key.row0 + row);
-  return reference_of(e.method).grad(logits, index, g, settings_of(e),
+  const Estimator fitting = for_categories(e, static_cast<int64_t>(logits.size()));
+  return reference_of(e.method).grad(logits, index, g, settings_of(fitting),
                                      reference::row_noise(key.seed, key.offset, number, given));
 }
 
@@ -131,6 +171,12 @@ inline std::vector<Change> changes_of(const std::string& key) {
   if (key == "alpha")
     return {[](P& p) { p.alpha = 1; }, [](P& p) { p.alpha = 0; }, [](P& p) { p.alpha = 0.5; },
             [](P& p) { p.alpha = 2; }};
+  if (key == "tau")
+    return {[](P& p) { p.tau = 1; }, [](P& p) { p.tau = 0.5; }, [](P& p) { p.tau = 0.7; }};
+  if (key == "t") return {[](P&) {}, [](P& p) { p.t = 0; }, [](P& p) { p.t = 5; }};
+  if (key == "eta") return {[](P&) {}, [](P& p) { p.eta = 1.5; }};
+  if (key == "draw") return {[](P&) {}, [](P& p) { p.draw = gradthru::ExtraDraw::free; }};
+  if (key == "values") return {[](P& p) { p.values = {0.5, -1}; }};
   if (key == "samples") return {[](P& p) { p.samples = 1; }, [](P& p) { p.samples = 3; }};
   if (key == "consistent") return {[](P&) {}, [](P& p) { p.consistent = false; }};
   if (key == "detach") return {[](P&) {}, [](P& p) { p.detach = !p.consistent.value_or(true); }};
@@ -173,6 +219,13 @@ inline std::vector<Estimator> sweep() {
   return all;
 }
 
+/// Every setting, fitted to K categories.
+inline std::vector<Estimator> sweep_for(int64_t categories) {
+  std::vector<Estimator> all = sweep();
+  for (Estimator& e : all) e = for_categories(e, categories);
+  return all;
+}
+
 /// Those random only through the index: their mean is a finite sum.
 inline std::vector<Estimator> discrete_only_sweep() {
   std::vector<Estimator> some;
@@ -186,7 +239,8 @@ inline std::string test_name(const Estimator& e) {
   std::ostringstream text;
   text << gradthru::name(e.method) << "_f" << e.tau_f.start << "_b" << e.tau_b.start << "_gap"
        << (e.gap == gradthru::kGapP ? "P" : std::to_string(static_cast<int>(e.gap))) << "_alpha"
-       << e.alpha << "_M" << e.samples
+       << e.alpha << "_t" << e.t << "_eta" << e.eta << "_M" << e.samples
+       << (e.draw == gradthru::ExtraDraw::free ? "_free" : "")
        << (e.noise == gradthru::Noise::scaled_sum ? "_sum" : "_logits")
        << (e.consistent ? "" : "_inconsistent") << (e.detach ? "" : "_attached")
        << (e.hard ? "" : "_soft");

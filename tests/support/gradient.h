@@ -6,8 +6,10 @@
 
 #include "gradthru/bernoulli.h"
 #include "gradthru/categorical.h"
+#include "support/estimators.h"
 
-// The library as its users run it: forward, then one gradient through autograd.
+// The library as its users run it: forward, then one gradient through autograd. An estimator that
+// has a value for each category is fitted to their number.
 namespace support {
 
 /// A leaf with the same memory and strides that requires its gradient.
@@ -28,7 +30,7 @@ struct Outcome {
 inline Outcome run(const at::Tensor& logits, const gradthru::Estimator& e,
                    const gradthru::SampleOptions& options, const at::Tensor& g) {
   const at::Tensor input = leaf(logits);
-  Outcome result{gradthru::sample(input, e, options), {}};
+  Outcome result{gradthru::sample(input, for_categories(e, logits.size(options.dim)), options), {}};
   result.grad = gradient(result.drawn.onehot, input, g);
   return result;
 }
@@ -41,7 +43,7 @@ struct BinaryOutcome {
 inline BinaryOutcome run_binary(const at::Tensor& logits, const gradthru::Estimator& e,
                                 const gradthru::BinaryOptions& options, const at::Tensor& g) {
   const at::Tensor input = leaf(logits);
-  BinaryOutcome result{gradthru::sample_binary(input, e, options), {}};
+  BinaryOutcome result{gradthru::sample_binary(input, for_categories(e, 2), options), {}};
   result.grad = gradient(result.value, input, g);
   return result;
 }

@@ -45,6 +45,7 @@ inline int64_t samples_of(const Case& c) {
 inline std::vector<std::vector<RowOutcome>> expected_rows(const Case& c, const Estimator& e,
                                                           const gradthru::Key& key) {
   const int64_t dim = c.options.dim, S = samples_of(c);
+  const Estimator fitted = for_categories(e, c.logits.size(dim));
   const std::vector<int64_t> shape = row_shape(c.logits, dim);
   const std::vector<Row> logits = rows_of(c.logits, dim);
   const at::Tensor mask = c.options.mask.value_or(at::ones({}, at::kBool)).expand(c.logits.sizes());
@@ -60,7 +61,7 @@ inline std::vector<std::vector<RowOutcome>> expected_rows(const Case& c, const E
     if (c.options.index) given = indices_of(*c.options.index);
     std::vector<RowOutcome> rows;
     for (size_t n = 0; n < logits.size(); ++n) {
-      RowCall call{.logits = logits[n], .g = g[n], .mask = {}, .e = e};
+      RowCall call{.logits = logits[n], .g = g[n], .mask = {}, .e = fitted};
       for (double flag : allowed[n]) call.mask.push_back(flag != 0);
       call.e.tau_f = tau_f[n];
       call.e.tau_b = tau_b[n];

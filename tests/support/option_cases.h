@@ -190,6 +190,11 @@ inline Cases index_cases() {
         at::ones({K}, at::kBool).index_fill(0, index_tensor({1}), at::scalar_tensor(false));
     masked.options.index = index_tensor({0, 1, 2, 2, 1, 0});
     cases.push_back(masked);
+    Case invalid = plain("index in rows with NaN and +inf", K, 47);
+    invalid.logits[1][0].fill_(kNan);
+    invalid.logits[2][K - 1].fill_(kInfinity);
+    invalid.options.index = index_tensor({0, 1, 1, -1, K - 1, 0});
+    cases.push_back(invalid);
   }
   return cases;
 }

@@ -117,11 +117,19 @@ inline RowOutcome examined(const RowCall& call, std::vector<int64_t>* kept) {
   return out;
 }
 
+/// The call as it is for the kept categories alone.
+inline RowCall of_kept(RowCall call, const std::vector<int64_t>& kept) {
+  call.logits = picked(call.logits, kept);
+  call.g = picked(call.g, kept);
+  if (!call.e.values.empty()) call.e.values = picked(call.e.values, kept);
+  return call;
+}
+
 /// Row number `row` of the call with this key, whose offset is that of the sample.
-inline RowOutcome reference_row(const RowCall& call, const gradthru::Key& key, int64_t row) {
+inline RowOutcome reference_row(const RowCall& whole, const gradthru::Key& key, int64_t row) {
   std::vector<int64_t> kept;
-  RowOutcome out = examined(call, &kept);
-  const size_t categories = call.logits.size();
+  RowOutcome out = examined(whole, &kept);
+  const size_t categories = whole.logits.size();
   if (out.state != State::drawn) {
     const double filling = out.state == State::invalid ? kNan : 0;
     out.value = out.grad = Row(categories, filling);
@@ -129,20 +137,21 @@ inline RowOutcome reference_row(const RowCall& call, const gradthru::Key& key, i
   }
   const uint64_t number = static_cast<uint64_t>(key.row0 + row);
   const reference::Noise noise = noise_of_columns(
-      reference::row_noise(key.seed, key.offset, number, call.given.has_value()), kept);
-  const Row logits = picked(call.logits, kept), g = picked(call.g, kept);
+      reference::row_noise(key.seed, key.offset, number, whole.given.has_value()), kept);
+  const RowCall call = of_kept(whole, kept);
   const double u = reference::uniform_of(reference::cell(key.seed, key.offset, number, 0));
   int64_t position = 0;
   if (call.given) {
     while (kept[static_cast<size_t>(position)] != *call.given) ++position;
   } else {
-    position = drawn_position(logits, call, noise, u);
+    position = drawn_position(call.logits, call, noise, u);
   }
   out.index = kept[static_cast<size_t>(position)];
-  out.value = put_back(value_of(logits, position, call.e, noise), kept, categories);
-  out.grad = put_back(rule_of(logits, position, g, call, noise), kept, categories);
+  out.value = put_back(value_of(call.logits, position, call.e, noise), kept, categories);
+  out.grad = put_back(rule_of(call.logits, position, call.g, call, noise), kept, categories);
   const double tau = sampling_tau(call.e);
-  if (tau > 0) out.probability = reference::softmax(logits, tau)[static_cast<size_t>(position)];
+  if (tau > 0)
+    out.probability = reference::softmax(call.logits, tau)[static_cast<size_t>(position)];
   return out;
 }
 

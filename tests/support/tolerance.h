@@ -7,6 +7,7 @@
 #include <string>
 
 #include "gradthru/estimator.h"
+#include "support/estimators.h"
 #include "support/rows.h"
 
 namespace support {
@@ -14,13 +15,12 @@ namespace support {
 /// What a gradient computed in `dtype` may differ by from the double reference: the one table.
 ///   float64: 1e-12 of the largest |g|; float32: 1e-5 of it, divided by the smallest temperature
 ///   where that is below 1.
-/// reinmax_uniform divides by the probability of the drawn category, and so does its tolerance.
+/// What divides by the probability of the drawn category does so with its tolerance.
 inline double gradient_tolerance(at::ScalarType dtype, double max_g, const gradthru::Estimator& e,
                                  double smallest_probability) {
   const double smallest_tau = std::min({e.tau_f.start, e.tau_b.start, 1.0});
   const double relative = dtype == at::kDouble ? 1e-12 : 1e-5 / smallest_tau;
-  const bool divides = e.method == gradthru::Method::reinmax_uniform;
-  return relative * max_g / (divides ? smallest_probability : 1);
+  return relative * max_g / (divides_by_probability(e) ? smallest_probability : 1);
 }
 
 /// Every element within `tolerance`; a NaN on one side only is a difference.

@@ -111,21 +111,72 @@ GRADTHRU_HD void convert(const In* in, Out* out, int64_t n, const Function& vect
   std::memcpy(out + i, result, static_cast<size_t>(n - i) * sizeof(Out));
 }
 
-inline void from_half(const uint16_t* in, float* out, int64_t n) {
+using Halves = hn::Vec<hn::Rebind<uint16_t, FloatTag>>;
+
+#if HWY_TARGET == HWY_SSE4
+// Without instructions of its own for it. Highway's emulation neither rounds to the nearest nor
+// keeps infinity and NaN.
+GRADTHRU_HD FloatVec float_of_half(Halves half) {
+  const UintTag d;
+  const auto bits = hn::PromoteTo(d, half);
+  const auto shifted = hn::ShiftLeft<13>(hn::And(bits, hn::Set(d, 0x7fff)));
+  const auto exponent = hn::And(shifted, hn::Set(d, 0x7c00u << 13));
+  const auto normal = hn::Add(shifted, hn::Set(d, 112u << 23));
+  const auto special = hn::Add(normal, hn::Set(d, 112u << 23));
+  const auto least = hn::BitCast(FloatTag(), hn::Set(d, 113u << 23));
+  const auto below = hn::Sub(hn::BitCast(FloatTag(), hn::Add(normal, hn::Set(d, 1u << 23))), least);
+  const auto finite = hn::IfThenElse(hn::Eq(exponent, hn::Zero(d)), hn::BitCast(d, below), normal);
+  const auto magnitude =
+      hn::IfThenElse(hn::Eq(exponent, hn::Set(d, 0x7c00u << 13)), special, finite);
+  const auto sign = hn::ShiftLeft<16>(hn::And(bits, hn::Set(d, 0x8000)));
+  return hn::BitCast(FloatTag(), hn::Or(magnitude, sign));
+}
+
+/// To the nearest, ties to even; NaN stays NaN.
+GRADTHRU_HD Halves half_of_float(FloatVec x) {
+  const UintTag d;
+  const IntTag ints;
+  const auto sign = hn::And(hn::BitCast(d, x), hn::Set(d, 0x80000000u));
+  const auto size = hn::Abs(x);
+  const auto bits = hn::BitCast(d, size);
+  const auto tie = hn::And(hn::ShiftRight<13>(bits), hn::Set(d, 1));
+  const auto rebased = hn::Sub(bits, hn::Set(d, 112u << 23));
+  const auto normal = hn::ShiftRight<13>(hn::Add(hn::Add(rebased, hn::Set(d, 0xfff)), tie));
+  // Added to a number of the right size, the bits below the last that is kept are rounded away.
+  const auto anchor = hn::Set(d, 126u << 23);
+  const auto below =
+      hn::Sub(hn::BitCast(d, hn::Add(size, hn::BitCast(FloatTag(), anchor))), anchor);
+  const auto is_below = hn::Lt(size, hn::Set(FloatTag(), 0x1p-14f));
+  const auto finite = hn::IfThenElse(hn::RebindMask(d, is_below), below, normal);
+  const auto beyond = hn::RebindMask(d, hn::Ge(size, hn::Set(FloatTag(), 65536.0f)));
+  const auto nan = hn::RebindMask(d, hn::Ne(x, x));
+  const auto magnitude =
+      hn::IfThenElse(nan, hn::Set(d, 0x7e00), hn::IfThenElse(beyond, hn::Set(d, 0x7c00), finite));
+  const auto result = hn::Or(magnitude, hn::ShiftRight<16>(sign));
+  return hn::DemoteTo(hn::Rebind<uint16_t, FloatTag>(), hn::BitCast(ints, result));
+}
+#else
+GRADTHRU_HD FloatVec float_of_half(Halves half) {
+  return hn::PromoteTo(FloatTag(), hn::BitCast(hn::Rebind<hwy::float16_t, FloatTag>(), half));
+}
+
+GRADTHRU_HD Halves half_of_float(FloatVec x) {
   const hn::Rebind<hwy::float16_t, FloatTag> h;
+  return hn::BitCast(hn::Rebind<uint16_t, FloatTag>(), hn::DemoteTo(h, x));
+}
+#endif
+
+inline void from_half(const uint16_t* in, float* out, int64_t n) {
   const hn::Rebind<uint16_t, FloatTag> u;
   convert(in, out, n, [&](const uint16_t* from, float* to) {
-    const auto half = hn::BitCast(h, hn::LoadU(u, from));
-    hn::StoreU(hn::PromoteTo(FloatTag(), half), FloatTag(), to);
+    hn::StoreU(float_of_half(hn::LoadU(u, from)), FloatTag(), to);
   });
 }
 
 inline void to_half(const float* in, uint16_t* out, int64_t n) {
-  const hn::Rebind<hwy::float16_t, FloatTag> h;
   const hn::Rebind<uint16_t, FloatTag> u;
   convert(in, out, n, [&](const float* from, uint16_t* to) {
-    const auto half = hn::DemoteTo(h, hn::LoadU(FloatTag(), from));
-    hn::StoreU(hn::BitCast(u, half), u, to);
+    hn::StoreU(half_of_float(hn::LoadU(FloatTag(), from)), u, to);
   });
 }
 

@@ -34,7 +34,6 @@ struct gumbel_softmax {
     return sigmoid(t, perturbed(t, e, p));
   }
 
- private:
   /// The unnormalised s, in row.scratch.
   template <class Tile>
   GRADTHRU_HD static Weights<Tile> surrogate(const Tile& t, const Row<Tile>& row, const Params& p) {
@@ -58,6 +57,7 @@ struct gumbel_softmax {
                  [&](auto k) { return t.exp((t.load(row.scratch, k) - top) * row.tau.inv_tau_b); });
   }
 
+ private:
   /// The argument of the sigmoid: the perturbed logit at the backward temperature.
   template <class Tile, class Cursor>
   GRADTHRU_HD static typename Tile::V perturbed(const Tile& t, const Element<Tile, Cursor>& e,
