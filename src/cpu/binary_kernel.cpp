@@ -11,7 +11,8 @@
 #include <vector>
 
 #include "cpu/row_access.h"
-#include "math/mixture.h"
+#include "math/binary_mixture.h"
+#include "math/registry.h"
 
 namespace gradthru::cpu {
 namespace {
@@ -95,11 +96,9 @@ class ScalarElement {
     const double check = logit + 0 * (tau_f_ + tau_b_);
     if (std::isnan(check)) return check;
     if (given != nullptr) return *given > call_.values.threshold() ? 1 : 0;
-    if (tau_f_ == 0 && !call_.untempered()) return logit >= 0 ? 1 : 0;
-    const double scaled = law_of(logit).logit;
-    double log_v, log_1mv;
-    tile_.logistic_pair(stream_, column_, &log_v, &log_1mv);
-    return scaled + (log_v - log_1mv) > 0 ? 1 : 0;
+    const bool untempered = call_.untempered();
+    return math::draw_binary(tile_, logit, untempered ? 1 : math::inverse<double>(tau_f_),
+                             tau_f_ == 0 && !untempered, call_.uniform_mix, stream_, column_);
   }
 
   double relax(double logit, double on) const {
@@ -108,41 +107,14 @@ class ScalarElement {
 
   template <class Rule>
   double backward(double logit, double on, double grad) const {
-    return rule<Rule>(logit, on, grad) + 0 * (tau_f_ + tau_b_);
+    const auto e = element(logit, on, grad);
+    const double gradient = call_.uniform_mix == 0 ? Rule::binary(tile_, e, call_.params)
+                                                   : math::mixed_binary<Rule>(
+                                                         tile_, e, call_.params, call_.uniform_mix);
+    return gradient + 0 * (tau_f_ + tau_b_);
   }
 
  private:
-  struct Law {
-    double logit, slope;
-  };
-
-  template <class Rule>
-  double rule(double logit, double on, double grad) const {
-    const auto plain = element(logit, on, grad);
-    if (call_.uniform_mix == 0) return Rule::binary(tile_, plain, call_.params);
-    if constexpr (requires { typename Rule::IgnoresLaw; }) {
-      return Rule::binary(tile_, plain, call_.params) * (1 - call_.uniform_mix);
-    } else {
-      const Law law = law_of(logit);
-      auto at_law = element(law.logit, on, grad);
-      at_law.tau = math::Temperatures<Tile>::of(1, 1);
-      Params untempered = call_.params;
-      untempered.tau_f = untempered.tau_b = 1;
-      return Rule::binary(tile_, at_law, untempered) * law.slope;
-    }
-  }
-
-  Law law_of(double logit) const {
-    const double inv_tau = call_.untempered() ? 1 : math::inverse<double>(tau_f_);
-    const double a = logit * inv_tau;
-    if (call_.uniform_mix == 0) return {a, inv_tau};
-    const double keep = 1 - call_.uniform_mix, half = call_.uniform_mix / 2;
-    const double on = keep * math::sigmoid(tile_, a) + half;
-    const double off = keep * math::sigmoid(tile_, -a) + half;
-    return {std::log(on) - std::log(off),
-            keep * math::sigmoid_slope(tile_, a) * inv_tau / (on * off)};
-  }
-
   math::Element<Tile> element(double logit, double on, double grad) const {
     return {logit,
             on,

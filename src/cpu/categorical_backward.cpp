@@ -110,7 +110,7 @@ class Backward {
 
   void scalar() {
     const int64_t K = call_.K;
-    at::parallel_for(0, call_.N, call_.grain(1), [&](int64_t begin, int64_t end) {
+    at::parallel_for(0, call_.N, call_.grain(g_.scratch_rows), [&](int64_t begin, int64_t end) {
       const Buffer<double> memory((4 + g_.scratch_rows) * K);
       double* copy = memory.data();
       for (int64_t n = begin; n < end; ++n) {

@@ -138,7 +138,7 @@ class RowReader {
         Storage<T>::read(base_ + begin[0] + k * layout_.stride, 1, kLanes, out + k * kLanes);
       }
     } else {
-      for (int i = 0; i < kLanes; ++i) pointers[i] = in_memory(begin[i], i, count, rows);
+      rows_in_memory(begin, count, rows, pointers);
       kernels().pack(pointers, K, out);
     }
     if (mask_ == nullptr) return;
@@ -153,13 +153,30 @@ class RowReader {
     return true;
   }
 
-  const float* in_memory(int64_t begin, int i, int count, float* rows) const {
+  void rows_in_memory(const int64_t* begin, int count, float* copies,
+                      const float** pointers) const {
     if constexpr (std::is_same_v<T, float>) {
-      if (layout_.stride == 1) return base_ + begin;
+      if (layout_.stride == 1) {
+        for (int i = 0; i < kLanes; ++i) pointers[i] = base_ + begin[i];
+        return;
+      }
     }
-    float* copy = rows + std::min(i, count - 1) * layout_.K;
-    if (i < count) Storage<T>::read(base_ + begin, layout_.stride, layout_.K, copy);
-    return copy;
+    const int64_t K = layout_.K;
+    for (int i = 0; i < kLanes; ++i) pointers[i] = copies + std::min(i, count - 1) * K;
+    if (layout_.stride == 1 && one_after_the_other(begin, count)) {
+      Storage<T>::read(base_ + begin[0], 1, count * K, copies);
+      return;
+    }
+    for (int i = 0; i < count; ++i) {
+      Storage<T>::read(base_ + begin[i], layout_.stride, K, copies + i * K);
+    }
+  }
+
+  bool one_after_the_other(const int64_t* begin, int count) const {
+    for (int i = 1; i < count; ++i) {
+      if (begin[i] != begin[i - 1] + layout_.K) return false;
+    }
+    return true;
   }
 
   template <class Real>
@@ -218,6 +235,7 @@ class RowWriter {
     }
     kernels().unpack(in, K, pointers, count);
     if (in_place) return;
+    if (one_span(begin, count)) return Storage<T>::write(rows, base_ + begin[0], 1, count * K);
     for (int i = 0; i < count; ++i) {
       Storage<T>::write(pointers[i], base_ + begin[i], layout_.stride, K);
     }
@@ -227,12 +245,11 @@ class RowWriter {
   void onehots(int64_t n, int count, const int64_t* category) const {
     int64_t begin[kLanes];
     layout_.starts(n, count, begin);
-    const bool one_span =
-        layout_.stride == 1 && begin[count - 1] == begin[0] + (count - 1) * layout_.K;
-    if (one_span) std::fill_n(base_ + begin[0], count * layout_.K, T(0));
+    const bool together = one_span(begin, count);
+    if (together) std::fill_n(base_ + begin[0], count * layout_.K, T(0));
     for (int i = 0; i < count; ++i) {
       T* first = base_ + begin[i];
-      for (int64_t k = 0; !one_span && k < layout_.K; ++k) first[k * layout_.stride] = T(0);
+      for (int64_t k = 0; !together && k < layout_.K; ++k) first[k * layout_.stride] = T(0);
       first[category[i] * layout_.stride] = T(1);
     }
   }
@@ -249,6 +266,11 @@ class RowWriter {
   }
 
  private:
+  /// A result is dense: rows that are one span at their ends are so between them.
+  bool one_span(const int64_t* begin, int count) const {
+    return layout_.stride == 1 && begin[count - 1] == begin[0] + (count - 1) * layout_.K;
+  }
+
   T* base_;
   const RowLayout& layout_;
 };

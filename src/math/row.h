@@ -22,7 +22,7 @@ struct Params {
   /// Reads `count` numbers; those beyond are the values, which are not copied.
   static Params from(const double* numbers, int64_t size = count) {
     Params p;
-    p.values = numbers + count;
+    p.values = size > count ? numbers + count : nullptr;
     p.value_count = size - count;
     int64_t position = 0;
 #define GRADTHRU_PARAMETER(key, kind) p.key = numbers[position++];

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "cpu/simd/row_in_vector.h"
-#include "math/mixture.h"
+#include "math/binary_mixture.h"
 
 namespace gradthru::cpu::HWY_NAMESPACE {
 
@@ -62,23 +62,6 @@ class ElementBlock {
   int low_, high_;
 };
 
-/// The law of the sample as a logit at temperature 1.
-struct BinaryLaw {
-  Floats logit;
-  Floats slope;  ///< of that logit in the given one, where there is a mixture
-};
-
-/// With uniform_mix the probability of 1 is p' = (1 - epsilon) sigma(a / tau_f) + epsilon / 2.
-GRADTHRU_HD BinaryLaw binary_law(const RowInVector& t, const Floats& logit, const Floats& inv_tau,
-                                 double epsilon) {
-  const Floats a = logit * inv_tau;
-  if (epsilon == 0) return {a, inv_tau};
-  const Floats keep = t.set(1 - epsilon), half = t.set(epsilon / 2);
-  const Floats on = keep * math::sigmoid(t, a) + half;
-  const Floats off = keep * math::sigmoid(t, -a) + half;
-  return {t.log(on) - t.log(off), keep * math::sigmoid_slope(t, a) * inv_tau / (on * off)};
-}
-
 template <class Work>
 GRADTHRU_HD void for_each_block(const ElementSpan& span, const Work& work) {
   NoiseColumns noise;
@@ -89,25 +72,20 @@ GRADTHRU_HD void for_each_block(const ElementSpan& span, const Work& work) {
 }
 
 inline void sample_binary(const ElementSpan& span) {
-  const RowInVector t(nullptr, nullptr);
+  const RowInVector t(span.seed, nullptr, nullptr);
   for_each_block(span, [&](const ElementBlock& block) {
     const Floats logit = block.read(span.logits);
     const auto tau = block.tau();
-    const Floats one = floats(1), zero = floats(0);
     Floats drawn;
     if (span.given) {
       drawn = block.read(span.on);
-    } else if (!span.untempered && span.tau_f == nullptr && span.params->tau_f == 0) {
-      drawn = t.select(t.less(logit, zero), zero, one);
     } else {
-      const Floats inv_tau = span.untempered ? one : tau.inv_tau_f;
-      const BinaryLaw law = binary_law(t, logit, inv_tau, span.uniform_mix);
-      Floats log_v, log_1mv;
-      t.logistic_pair(block.stream(), block.column(), &log_v, &log_1mv);
-      drawn = t.select(t.less(zero, law.logit + (log_v - log_1mv)), one, zero);
+      const bool at_zero = !span.untempered && span.tau_f == nullptr && span.params->tau_f == 0;
+      drawn = math::draw_binary(t, logit, span.untempered ? floats(1) : tau.inv_tau_f, at_zero,
+                                span.uniform_mix, block.stream(), block.column());
     }
     // NaN logits and temperatures are handed on.
-    const Floats check = logit + (tau.tau_f + tau.tau_b) * zero;
+    const Floats check = logit + (tau.tau_f + tau.tau_b) * floats(0);
     block.write(t.select(t.equal(check, check), drawn, check));
   });
 }
@@ -120,7 +98,7 @@ GRADTHRU_HD math::Element<RowInVector, FullCursor> element_of(const ElementSpan&
 }
 
 inline void relax_binary(const ElementSpan& span) {
-  const RowInVector t(nullptr, nullptr);
+  const RowInVector t(span.seed, nullptr, nullptr);
   for_each_block(span, [&](const ElementBlock& block) {
     const auto element = element_of(span, block, floats(0));
     block.write(math::gumbel_softmax::binary_forward(t, element, *span.params));
@@ -129,23 +107,15 @@ inline void relax_binary(const ElementSpan& span) {
 
 template <class Rule>
 void backward_binary(const ElementSpan& span) {
-  const RowInVector t(nullptr, nullptr);
+  const RowInVector t(span.seed, nullptr, nullptr);
   for_each_block(span, [&](const ElementBlock& block) {
-    auto element = element_of(span, block, block.read(span.grad));
+    const auto element = element_of(span, block, block.read(span.grad));
     // A temperature that is none makes the gradient NaN also where the rule does not use it.
     const Floats check = (element.tau.tau_f + element.tau.tau_b) * t.set(0);
     const auto write = [&](const Floats& gradient) { block.write(gradient + check); };
-    if (span.uniform_mix == 0) return write(Rule::binary(t, element, *span.params));
-    if constexpr (requires { typename Rule::IgnoresLaw; }) {
-      return write(Rule::binary(t, element, *span.params) * t.set(1 - span.uniform_mix));
-    } else {
-      const BinaryLaw law = binary_law(t, element.logit, element.tau.inv_tau_f, span.uniform_mix);
-      element.logit = law.logit;
-      element.tau = math::Temperatures<RowInVector>::of(1, 1);
-      math::Params untempered = *span.params;
-      untempered.tau_f = untempered.tau_b = 1;
-      write(Rule::binary(t, element, untempered) * law.slope);
-    }
+    write(span.uniform_mix == 0
+              ? Rule::binary(t, element, *span.params)
+              : math::mixed_binary<Rule>(t, element, *span.params, span.uniform_mix));
   });
 }
 

@@ -16,9 +16,9 @@ namespace {
 template <class Tile>
 GRADTHRU_HD Tile make_tile(const RowBlock& b) {
   if constexpr (std::is_same_v<Tile, RowInVector>) {
-    return RowInVector(b.totals, b.run);
+    return RowInVector(b.seed, b.totals, b.run);
   } else {
-    return RowsInLanes();
+    return RowsInLanes(b.seed);
   }
 }
 

@@ -30,22 +30,35 @@ GRADTHRU_HD void philox_round(CountersOf<Tag>* c, hn::Vec<Tag> key0, hn::Vec<Tag
   c->c3 = product0;
 }
 
+/// The keys of the ten rounds, in memory, from where they are broadcast at no cost.
+struct RoundKeys {
+  uint64_t key[20];
+
+  explicit RoundKeys(uint64_t seed) {
+    uint32_t key0 = static_cast<uint32_t>(seed), key1 = static_cast<uint32_t>(seed >> 32);
+    for (int round = 0; round < 10; ++round) {
+      key[2 * round] = key0;
+      key[2 * round + 1] = key1;
+      key0 += 0x9E3779B9u;
+      key1 += 0xBB67AE85u;
+    }
+  }
+};
+
 /// Two sets at once, for the multiplications' latency.
 template <class Tag>
-GRADTHRU_HD void philox(uint64_t seed, CountersOf<Tag>* a, CountersOf<Tag>* b) {
+GRADTHRU_HD void philox(const RoundKeys& keys, CountersOf<Tag>* a, CountersOf<Tag>* b) {
   const Tag w;
-  auto key0 = hn::Set(w, seed & 0xffffffffu), key1 = hn::Set(w, seed >> 32);
   for (int round = 0; round < 10; ++round) {
+    const auto key0 = hn::Set(w, keys.key[2 * round]), key1 = hn::Set(w, keys.key[2 * round + 1]);
     philox_round(a, key0, key1);
     philox_round(b, key0, key1);
-    key0 = hn::Add(key0, hn::Set(w, 0x9E3779B9u));
-    key1 = hn::Add(key1, hn::Set(w, 0xBB67AE85u));
   }
 }
 
 /// The words of one block of four columns for sixteen successive rows: word j of lane i belongs to
 /// (row + i, 4 block + j).
-GRADTHRU_HD void words_of_rows(uint64_t seed, uint64_t offset, uint64_t row, uint64_t block,
+GRADTHRU_HD void words_of_rows(const RoundKeys& keys, uint64_t offset, uint64_t row, uint64_t block,
                                bool low, Uints words[4]) {
   const WordTag w;
   const UintTag u;
@@ -59,7 +72,7 @@ GRADTHRU_HD void words_of_rows(uint64_t seed, uint64_t offset, uint64_t row, uin
     const auto odd_rows = hn::Add(even_rows, hn::Set(w, 1));
     Counters even{c0, even_rows, c2, hn::Add(hn::ShiftRight<32>(even_rows), high_part)};
     Counters odd{c0, odd_rows, c2, hn::Add(hn::ShiftRight<32>(odd_rows), high_part)};
-    philox(seed, &even, &odd);
+    philox(keys, &even, &odd);
     const auto merge = [&](WordVec e, WordVec o) {
       return hn::OddEven(hn::BitCast(u, hn::ShiftLeft<32>(o)), hn::BitCast(u, e));
     };
@@ -72,8 +85,9 @@ GRADTHRU_HD void words_of_rows(uint64_t seed, uint64_t offset, uint64_t row, uin
 
 /// The high words of `count` columns, from a multiple of it, of one row.
 template <int count>
-__attribute__((noinline)) void words_of_columns(uint64_t seed, uint64_t offset, uint64_t row,
-                                                uint64_t column, Uints words[count / 16]) {
+__attribute__((noinline)) void words_of_columns(const RoundKeys& keys, uint64_t offset,
+                                                uint64_t row, uint64_t column,
+                                                Uints words[count / 16]) {
   using Tag = hn::CappedTag<uint64_t, std::min(kWidth / 2, count / 4)>;
   const Tag w;
   constexpr int kCounters = static_cast<int>(hn::MaxLanes(w));  // in one vector
@@ -90,7 +104,7 @@ __attribute__((noinline)) void words_of_columns(uint64_t seed, uint64_t offset, 
                       hn::Set(w, first.w[2]), hn::Set(w, first.w[3])};
     CountersOf<Tag> b = a;
     b.c0 = hn::Add(a.c0, hn::Set(w, kCounters));
-    philox(seed, &a, &b);
+    philox(keys, &a, &b);
     store(a, i);
     if (i + kCounters < count / 4) store(b, i + kCounters);
   }
@@ -108,41 +122,43 @@ GRADTHRU_HD Uints complements(const Uints& words) {
   return r;
 }
 
-/// v of the lanes `coarse` from all 64 bits of their cells.
-template <class LowWord>
-__attribute__((noinline)) void refine(const Uints& high, uint32_t coarse, const LowWord& low_word,
-                                      UnitForLog unit[kParts]) {
-  HWY_ALIGN uint32_t words[16];
-  HWY_ALIGN float values[16];
-  GRADTHRU_PARTS(i) {
-    hn::StoreU(high.part[i], UintTag(), words + i * kWidth);
-    hn::StoreU(unit[i].value, FloatTag(), values + i * kWidth);
+/// v of the lanes `coarse` of count x 16 from all 64 bits of their cells.
+template <int count, class LowWord>
+__attribute__((noinline)) void refine(const Uints* high, uint64_t coarse, const LowWord& low_word,
+                                      FloatVec* units) {
+  HWY_ALIGN uint32_t words[16 * count];
+  HWY_ALIGN float values[16 * count];
+  for (int i = 0; i < count * kParts; ++i) {
+    hn::StoreU(high[i / kParts].part[i % kParts], UintTag(), words + i * kWidth);
+    hn::StoreU(units[i], FloatTag(), values + i * kWidth);
   }
   for (; coarse != 0; coarse &= coarse - 1) {
-    const int lane = __builtin_ctz(coarse);
-    const uint64_t word = uint64_t{words[lane]} << 32 | low_word(lane);
+    const int lane = __builtin_ctzll(coarse);
+    const uint64_t word = uint64_t{words[lane]} << 32 | low_word(lane / 16, lane % 16);
     // Far below and far above 1/2 alike: the distance from the nearer end.
     values[lane] = static_cast<float>(math::unit_from_word(word >> 63 == 0 ? word : ~word));
   }
-  GRADTHRU_PARTS(i) unit[i].value = hn::LoadU(FloatTag(), values + i * kWidth);
+  for (int i = 0; i < count * kParts; ++i) units[i] = hn::LoadU(FloatTag(), values + i * kWidth);
 }
 
-/// log v of cells, from their high words. Where these are not enough low_word(lane) is asked for.
-template <class LowWord>
-GRADTHRU_HD Floats log_of_cells(const Uints& high, const LowWord& low_word) {
-  const UintTag u;
-  UnitForLog unit[kParts];
-  uint32_t coarse = 0;
-  GRADTHRU_PARTS(i) {
-    unit[i] = unit_for_log(high.part[i]);
+/// log v of count x 16 cells, at most 64, from their high words. Where these are not enough
+/// low_word(which, lane) is asked for.
+template <int count, class LowWord>
+GRADTHRU_HD void log_of_cells(const Uints* high, const LowWord& low_word, Floats* result) {
+  constexpr int n = count * kParts;
+  UintVec words[n];
+  GRADTHRU_STEP(i) words[i] = high[i / kParts].part[i % kParts];
+  UnitsForLog<n> units(words);
+  uint64_t coarse = 0;
+  GRADTHRU_STEP(i) {
     uint8_t bits[8] = {};
-    hn::StoreMaskBits(u, unit[i].coarse, bits);
-    coarse |= (uint32_t{bits[0]} | uint32_t{bits[1]} << 8) << (i * kWidth);
+    hn::StoreMaskBits(UintTag(), units.coarse[i], bits);
+    coarse |= (uint64_t{bits[0]} | uint64_t{bits[1]} << 8) << (i * kWidth);
   }
-  if (HWY_UNLIKELY(coarse != 0)) refine(high, coarse, low_word, unit);
-  Floats r;
-  GRADTHRU_PARTS(i) r.part[i] = log_of_unit(unit[i].value, unit[i].near_one);
-  return r;
+  if (HWY_UNLIKELY(coarse != 0)) refine<count>(high, coarse, low_word, units.value);
+  FloatVec logs[n];
+  units.log(logs);
+  GRADTHRU_STEP(i) result[i / kParts].part[i % kParts] = logs[i];
 }
 
 }  // namespace gradthru::cpu::HWY_NAMESPACE

@@ -38,7 +38,8 @@ class RowInVector : public LaneArithmetic {
   static constexpr int64_t kPickBlock = 64;
 
   /// `totals` holds K / kPickBlock + 1 numbers; `run` may be null.
-  RowInVector(double* totals, RunBlocks run) : totals_(totals), run_(run) {}
+  RowInVector(uint64_t seed, double* totals, RunBlocks run)
+      : keys_(seed), totals_(totals), run_(run) {}
 
   static constexpr int64_t row_size(int64_t K) { return K; }
   GRADTHRU_HD static V load(const float* p, FullCursor c) { return load16(p + c.k); }
@@ -168,20 +169,30 @@ class RowInVector : public LaneArithmetic {
   }
 
   template <class Cursor>
-  GRADTHRU_HD static V exponential(const Stream& s, Cursor c) {
-    return -log_of_cells(complements(words_at(s, c)), [&](int lane) {
-      return ~math::low_word(s.seed, s.offset, s.row, column_of(c, lane));
-    });
+  GRADTHRU_HD V exponential(const Stream& s, Cursor c) const {
+    const Uints complement = complements(words_at(s, c));
+    Floats log_1mv;
+    log_of_cells<1>(
+        &complement,
+        [&](int, int lane) { return ~math::low_word(s.seed, s.offset, s.row, column_of(c, lane)); },
+        &log_1mv);
+    return -log_1mv;
   }
 
   template <class Cursor>
-  GRADTHRU_HD static void logistic_pair(const Stream& s, Cursor c, V* log_of_v, V* log_of_1mv) {
+  GRADTHRU_HD void logistic_pair(const Stream& s, Cursor c, V* log_of_v, V* log_of_1mv) const {
     const Uints high = words_at(s, c);
-    const auto low_word = [&](int lane) {
-      return math::low_word(s.seed, s.offset, s.row, column_of(c, lane));
-    };
-    *log_of_v = log_of_cells(high, low_word);
-    *log_of_1mv = log_of_cells(complements(high), [&](int lane) { return ~low_word(lane); });
+    const Uints both[2] = {high, complements(high)};
+    Floats logs[2];
+    log_of_cells<2>(
+        both,
+        [&](int which, int lane) {
+          const uint32_t low = math::low_word(s.seed, s.offset, s.row, column_of(c, lane));
+          return which == 0 ? low : ~low;
+        },
+        logs);
+    *log_of_v = logs[0];
+    *log_of_1mv = logs[1];
   }
 
  private:
@@ -192,18 +203,18 @@ class RowInVector : public LaneArithmetic {
 
   /// The cursor's column must be a multiple of 16.
   template <class Cursor>
-  GRADTHRU_HD static Uints words_at(const Stream& s, Cursor c) {
+  GRADTHRU_HD Uints words_at(const Stream& s, Cursor c) const {
     NoiseColumns& kept = *c.noise;
     if (kept.first < 0) kept.offset = s.offset;
     if (kept.offset != s.offset) {
       Uints words;
-      words_of_columns<16>(s.seed, s.offset, s.row, static_cast<uint64_t>(c.k), &words);
+      words_of_columns<16>(keys_, s.offset, s.row, static_cast<uint64_t>(c.k), &words);
       return words;
     }
     const int64_t first = c.k / NoiseColumns::kCount * NoiseColumns::kCount;
     if (kept.first != first) {
       kept.first = first;
-      words_of_columns<NoiseColumns::kCount>(s.seed, s.offset, s.row, static_cast<uint64_t>(first),
+      words_of_columns<NoiseColumns::kCount>(keys_, s.offset, s.row, static_cast<uint64_t>(first),
                                              kept.words);
     }
     return kept.words[(c.k - first) / 16];
@@ -319,6 +330,7 @@ class RowInVector : public LaneArithmetic {
     return last_positive;
   }
 
+  RoundKeys keys_;
   double* totals_;
   RunBlocks run_;
 };

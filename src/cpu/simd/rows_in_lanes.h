@@ -13,13 +13,14 @@ class RowsInLanes : public LaneArithmetic {
 
   /// Uniforms per row, of which the lower halves are made only where they decide.
   struct D {
+    const RoundKeys& keys;
     Stream stream;
     Uints high;
   };
 
   static constexpr int64_t kMaxCategories = 64;
 
-  RowsInLanes() {}  // zeroes nothing
+  explicit RowsInLanes(uint64_t seed) : keys_(seed) {}
 
   static constexpr int64_t row_size(int64_t K) { return K * 16; }
   GRADTHRU_HD static V load(const float* p, int64_t k) { return load16(p + k * 16); }
@@ -102,10 +103,10 @@ class RowsInLanes : public LaneArithmetic {
   GRADTHRU_HD static V log(const V& a) { return log16(a); }
   GRADTHRU_HD static V log1p(const V& a) { return log1p16(a); }
 
-  GRADTHRU_HD static D uniform(const Stream& s) {
+  GRADTHRU_HD D uniform(const Stream& s) const {
     Uints words[4];
-    words_of_rows(s.seed, s.offset, s.row, 0, false, words);
-    return {s, words[0]};
+    words_of_rows(keys_, s.offset, s.row, 0, false, words);
+    return {keys_, s, words[0]};
   }
 
   /// One Philox call serves four columns: they are kept until the cursor leaves them.
@@ -217,28 +218,36 @@ class RowsInLanes : public LaneArithmetic {
   static __attribute__((noinline)) Doubles exactly(const D& u) {
     Uints words[4], shifted;
     const Stream& s = u.stream;
-    words_of_rows(s.seed, s.offset, s.row, 0, true, words);
+    words_of_rows(u.keys, s.offset, s.row, 0, true, words);
     GRADTHRU_PARTS(i) shifted.part[i] = hn::ShiftRight<12>(words[0].part[i]);
     return fractions(u.high, 0x1p-53) + fractions(shifted, 0) * all_lanes(0x1p-20);
   }
 
   /// The words of four columns.
-  static __attribute__((noinline)) void high_words(const Stream& s, uint64_t column,
-                                                   Uints words[4]) {
-    words_of_rows(s.seed, s.offset, s.row, column >> 2, false, words);
+  static __attribute__((noinline)) void high_words(const RoundKeys& keys, const Stream& s,
+                                                   uint64_t column, Uints words[4]) {
+    words_of_rows(keys, s.offset, s.row, column >> 2, false, words);
   }
 
   GRADTHRU_HD void refill(const Stream& s, uint64_t column) const {
     Uints words[4];
-    high_words(s, column, words);
-    for (int j = 0; j < 4; ++j) {
-      kept_[j] = -log_of_cells(complements(words[j]), [&](int lane) {
-        return ~math::low_word(s.seed, s.offset, s.row + static_cast<uint64_t>(lane),
-                               column + static_cast<uint64_t>(j));
-      });
+    high_words(keys_, s, column, words);
+    for (int j = 0; j < 4; j += 2) {
+      const Uints pair[2] = {complements(words[j]), complements(words[j + 1])};
+      Floats logs[2];
+      log_of_cells<2>(
+          pair,
+          [&](int which, int lane) {
+            return ~math::low_word(s.seed, s.offset, s.row + static_cast<uint64_t>(lane),
+                                   column + static_cast<uint64_t>(j + which));
+          },
+          logs);
+      kept_[j] = -logs[0];
+      kept_[j + 1] = -logs[1];
     }
   }
 
+  RoundKeys keys_;
   mutable V kept_[4];
 };
 
