@@ -327,6 +327,17 @@ TEST(Options, ColdForwardIsTheSign) {
   EXPECT_EQ(bits_of(sample_binary(logits, e, {.key = kKey})), (std::vector<int>{0, 1, 1, 0, 1}));
 }
 
+TEST(Options, ColdForwardIsStillMixed) {
+  const Estimator e = gradthru::st({.tau_f = 0, .tau_b = 0.7});
+  constexpr int64_t kDraws = 100000;
+  for (const auto type : {at::kFloat, at::kDouble}) {
+    const at::Tensor logits = at::ones({kDraws}, type);
+    const double mean =
+        sample_binary(logits, e, {.uniform_mix = 0.5, .key = kKey}).mean().item<double>();
+    EXPECT_LE(std::abs(mean - 0.75), 5 * std::sqrt(0.75 * 0.25 / kDraws)) << type;
+  }
+}
+
 TEST(Options, EmptyTensor) {
   for (const Estimator& e : support::sweep()) {
     const at::Tensor empty = at::empty({3, 0}, at::kFloat);

@@ -214,20 +214,6 @@ TEST(Conditional, FiniteForSaturatedLogits) {
   }
 }
 
-/// Moments of every component of the gradient over many draws from one row of logits, where the g
-/// that arrives depends on the drawn index.
-std::vector<Moments> gradient_moments(const Row& logits, const Estimator& e, const Key& key,
-                                      const support::GradientTable& table, int64_t draws) {
-  const at::Tensor input = support::tensor_of(logits).expand({draws, 4});
-  const at::Tensor index = gradthru::sample(input, e, {.key = key}).index;
-  const at::Tensor g = support::matrix_from(table).index_select(0, index);
-  const at::Tensor grad = support::run(input, e, {.key = key}, g).grad;
-  std::vector<Moments> result;
-  for (int64_t k = 0; k < 4; ++k)
-    result.push_back(support::moments(support::row_of(grad.select(1, k))));
-  return result;
-}
-
 class GumbelRao : public testing::TestWithParam<Noise> {
  protected:
   static Estimator rao(int64_t samples) {
@@ -243,15 +229,16 @@ class GumbelRao : public testing::TestWithParam<Noise> {
 TEST_P(GumbelRao, HasTheMeanOfStGs) {
   const Estimator st_gs =
       gradthru::gumbel_softmax({.tau_f = 1.5, .tau_b = 0.7, .noise = GetParam()});
-  const auto plain = gradient_moments(logits, st_gs, Key{.seed = 1}, table, 400000);
+  const auto plain = support::gradient_moments(logits, st_gs, Key{.seed = 1}, table, 400000);
   for (int64_t samples : {1, 4}) {
-    const auto averaged = gradient_moments(logits, rao(samples), Key{.seed = 2}, table, 400000);
+    const auto averaged =
+        support::gradient_moments(logits, rao(samples), Key{.seed = 2}, table, 400000);
     for (size_t k = 0; k < 4; ++k) {
       EXPECT_LE(std::abs(support::z_score(averaged[k], plain[k])), kLargestZ) << samples << k;
       EXPECT_LE(averaged[k].variance, 1.03 * plain[k].variance) << samples << k;
     }
   }
-  const auto single = gradient_moments(logits, rao(1), Key{.seed = 3}, table, 400000);
+  const auto single = support::gradient_moments(logits, rao(1), Key{.seed = 3}, table, 400000);
   for (size_t k = 0; k < 4; ++k) EXPECT_NEAR(single[k].variance / plain[k].variance, 1, 0.03) << k;
 }
 

@@ -29,17 +29,8 @@ constexpr double kPlain = 20;  // a z score that leaves no doubt
 
 const Row kLogits = {.5, -1, 0, 1.5};
 
-/// Moments of every component over many draws; the g that arrives depends on the drawn index.
 std::vector<Moments> gradient_moments(const Estimator& e, const support::GradientTable& table) {
-  const at::Tensor input = support::tensor_of(kLogits).expand({kDraws, 4});
-  const Key key{.seed = 6};
-  const at::Tensor index = gradthru::sample(input, e, {.key = key}).index;
-  const at::Tensor g = support::matrix_from(table).index_select(0, index);
-  const at::Tensor grad = support::run(input, e, {.key = key}, g).grad;
-  std::vector<Moments> result;
-  for (int64_t k = 0; k < 4; ++k)
-    result.push_back(support::moments(support::row_of(grad.select(1, k))));
-  return result;
+  return support::gradient_moments(kLogits, e, gradthru::Key{.seed = 6}, table, kDraws);
 }
 
 double largest_z(const std::vector<Moments>& moments, const Row& expected) {

@@ -12,6 +12,7 @@
 #include "support/gradient.h"
 #include "support/random.h"
 #include "support/rows.h"
+#include "support/statistics.h"
 
 // Exact expectations of an estimator: the library's gradient for every outcome, weighted.
 namespace support {
@@ -36,6 +37,21 @@ inline Row mean_gradient(const Row& logits, const Estimator& e, const GradientTa
   Row mean(logits.size(), 0.0);
   for (size_t x = 0; x < probs.size(); ++x) mean = reference::plus(mean, grads[x], probs[x]);
   return mean;
+}
+
+/// Moments of every component of the gradient over many draws from one row of logits, where the g
+/// that arrives depends on the drawn index.
+inline std::vector<Moments> gradient_moments(const Row& logits, const Estimator& e,
+                                             const gradthru::Key& key, const GradientTable& table,
+                                             int64_t draws) {
+  const auto K = static_cast<int64_t>(logits.size());
+  const at::Tensor input = tensor_of(logits).expand({draws, K});
+  const at::Tensor index = gradthru::sample(input, e, {.key = key}).index;
+  const at::Tensor g = matrix_from(table).index_select(0, index);
+  const at::Tensor grad = run(input, e, {.key = key}, g).grad;
+  std::vector<Moments> result;
+  for (int64_t k = 0; k < K; ++k) result.push_back(moments(row_of(grad.select(1, k))));
+  return result;
 }
 
 /// d/d logits of sum over x of pi_x f(e_x): (1/tau) sum of pi_x f(e_x) (e_x - pi).
