@@ -63,6 +63,8 @@ RULES = [
      "a benchmark may include public headers and what stands on them"),
     ("tests/reference", {"reference", "aten", "std"},
      "an oracle may include std, ATen and other oracles: nothing of ours"),
+    ("tests/simd", {"support", "cpu", "math", "simd", "std"},
+     "what is compiled for each instruction set may include src/cpu/simd and src/math"),
     ("tests", {"reference", "support", "data", "train", "lab", "experiments", "math", "cuda"} | PROGRAM,
      "a test may include everything but src/{cpu,ops,api}"),
 ]

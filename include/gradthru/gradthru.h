@@ -6,3 +6,4 @@
 #include "gradthru/error.h"
 #include "gradthru/estimator.h"
 #include "gradthru/key.h"
+#include "gradthru/precision.h"

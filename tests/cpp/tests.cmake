@@ -27,3 +27,72 @@ target_compile_options(tile_test PRIVATE -O1)
 foreach(program tile_test philox_test)
   target_include_directories(${program} PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
 endforeach()
+
+gradthru_test(soak_test SOURCES cpp/soak_test.cpp LIBRARIES gradthru)
+
+# One process per instruction set: the variable is read once.
+add_executable(bits_digest cpp/bits_digest.cpp)
+target_include_directories(bits_digest PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}
+                           ${PROJECT_BINARY_DIR}/generated)
+target_link_libraries(bits_digest PRIVATE gradthru GTest::gtest gradthru_compile_options)
+gradthru_test(bits_test SOURCES cpp/bits_test.cpp LIBRARIES gradthru)
+target_compile_definitions(bits_test PRIVATE GRADTHRU_BITS_DIGEST="$<TARGET_FILE:bits_digest>")
+add_dependencies(bits_test bits_digest)
+
+# The elementary functions of the vector kernels, compiled for each instruction set as they are.
+gradthru_test(functions_test SOURCES cpp/functions_test.cpp LIBRARIES gradthru)
+set(test_sets "")
+foreach(set avx512 avx2 baseline)
+  if(NOT TARGET gradthru_kernels_${set})
+    continue()
+  endif()
+  set(kernels gradthru_kernels_${set})
+  add_library(test_functions_${set} OBJECT simd/vector_functions.cpp)
+  target_include_directories(test_functions_${set} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}
+                             $<TARGET_PROPERTY:${kernels},INCLUDE_DIRECTORIES>)
+  target_compile_options(test_functions_${set} PRIVATE
+                         $<TARGET_PROPERTY:${kernels},COMPILE_OPTIONS>)
+  target_compile_definitions(test_functions_${set} PRIVATE
+                             $<TARGET_PROPERTY:${kernels},COMPILE_DEFINITIONS>
+                             GRADTHRU_TEST_SET_NAME=${set})
+  target_link_libraries(functions_test PRIVATE test_functions_${set})
+  string(APPEND test_sets " GRADTHRU_TEST_SET(${set})")
+endforeach()
+foreach(program functions_test test_functions_avx512 test_functions_avx2 test_functions_baseline)
+  if(TARGET ${program})
+    target_compile_definitions(${program} PRIVATE "GRADTHRU_TEST_SETS=${test_sets}")
+  endif()
+endforeach()
+gradthru_test(error_bound_test SOURCES cpp/error_bound_test.cpp LIBRARIES gradthru)
+gradthru_test(tail_test SOURCES cpp/tail_test.cpp LIBRARIES gradthru)
+
+# Not in the default run: `ctest -C slow -L slow`.
+add_executable(huge_test cpp/huge_test.cpp)
+target_include_directories(huge_test PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}
+                           ${PROJECT_BINARY_DIR}/generated)
+target_link_libraries(huge_test PRIVATE gradthru GTest::gtest_main gradthru_compile_options)
+add_test(NAME huge_test CONFIGURATIONS slow COMMAND huge_test)
+add_test(NAME soak CONFIGURATIONS slow COMMAND soak_test)
+set_tests_properties(soak PROPERTIES ENVIRONMENT GRADTHRU_SOAK_DRAWS=1000000000)
+add_test(NAME functions_exhaustive CONFIGURATIONS slow COMMAND functions_test)
+set_tests_properties(functions_exhaustive PROPERTIES ENVIRONMENT GRADTHRU_EXHAUSTIVE=1)
+set_tests_properties(huge_test soak functions_exhaustive PROPERTIES LABELS slow TIMEOUT 400000)
+
+# Debian's librapidcheck-dev; without it the test is skipped by name.
+find_package(rapidcheck QUIET)
+if(rapidcheck_FOUND)
+  gradthru_test(property_test SOURCES cpp/property_test.cpp LIBRARIES gradthru rapidcheck)
+else()
+  gradthru_test(property_test SOURCES cpp/property_skipped.cpp)
+endif()
+
+# What differs most between the sets of instructions, on the oldest of them: half precision, every
+# rule, and what no other program asks of it.
+function(gradthru_baseline_test program filter)
+  add_test(NAME ${program}_baseline COMMAND ${program} --gtest_filter=${filter})
+  set_tests_properties(${program}_baseline PROPERTIES ENVIRONMENT GRADTHRU_CPU=baseline)
+endfunction()
+gradthru_baseline_test(options_test "Table/Option.*_dtypes")
+gradthru_baseline_test(backward_test "*.AllSizes/*")
+gradthru_baseline_test(tail_test "Deep.*:InverseCdf.*:Race.*")
+gradthru_baseline_test(bits_test "*OnTheSplitOfTheBatch/*_Half:*OnTheLayout/*_BFloat16")

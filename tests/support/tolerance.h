@@ -7,19 +7,20 @@
 #include <string>
 
 #include "gradthru/estimator.h"
+#include "gradthru/precision.h"
 #include "support/estimators.h"
 #include "support/rows.h"
 
 namespace support {
 
 /// What a gradient computed in `dtype` may differ by from the double reference: the one table.
-///   float64: 1e-12 of the largest |g|; float32: 1e-5 of it, divided by the smallest temperature
-///   where that is below 1.
+///   float64: 1e-12 of the largest |g|; float32: kFloatErrorBound of it, divided by the smallest
+///   temperature where that is below 1.
 /// What divides by the probability of the drawn category does so with its tolerance.
 inline double gradient_tolerance(at::ScalarType dtype, double max_g, const gradthru::Estimator& e,
                                  double smallest_probability) {
   const double smallest_tau = std::min({e.tau_f.start, e.tau_b.start, 1.0});
-  const double relative = dtype == at::kDouble ? 1e-12 : 1e-5 / smallest_tau;
+  const double relative = dtype == at::kDouble ? 1e-12 : gradthru::kFloatErrorBound / smallest_tau;
   return relative * max_g / (divides_by_probability(e) ? smallest_probability : 1);
 }
 
