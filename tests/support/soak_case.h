@@ -79,15 +79,19 @@ std::string fault_in_draws(const SoakRows& rows, const int64_t* index, const T* 
                            int64_t samples, bool hard) {
   const int64_t N = static_cast<int64_t>(rows.floor.size()), K = rows.K;
   int64_t drawn = 0, nonzero = 0;
-  for (int64_t i = 0; i < samples * N; ++i) {
-    const int64_t n = i % N, x = index[i];
-    const std::string where = " in row " + std::to_string(n) + ": " + std::to_string(x);
-    const bool empty = std::isinf(rows.floor[n]);
-    if (empty != (x == -1) || x < -1 || x >= K) return "index out of range" + where;
-    if (empty) continue;
-    if (!(rows.allowed[n * K + x] >= rows.floor[n])) return "impossible category" + where;
-    if (hard && bits_of(value[i * K + x]) != bits_of(T(1))) return "no one at the index" + where;
-    ++drawn;
+  for (int64_t s = 0, i = 0; s < samples; ++s) {
+    for (int64_t n = 0; n < N; ++n, ++i) {
+      const int64_t x = index[i];
+      const auto fault = [&](const char* what) {
+        return what + (" in row " + std::to_string(n)) + ": " + std::to_string(x);
+      };
+      const bool empty = std::isinf(rows.floor[n]);
+      if (empty != (x == -1) || x < -1 || x >= K) return fault("index out of range");
+      if (empty) continue;
+      if (!(rows.allowed[n * K + x] >= rows.floor[n])) return fault("impossible category");
+      if (hard && bits_of(value[i * K + x]) != bits_of(T(1))) return fault("no one at the index");
+      ++drawn;
+    }
   }
   for (int64_t i = 0; i < samples * N * K; ++i) nonzero += bits_of(value[i]) != 0;
   if (hard) return nonzero == drawn ? "" : "a sample is not one-hot";
