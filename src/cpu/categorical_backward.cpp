@@ -14,12 +14,7 @@ using RowRule = void (*)(const math::Row<DoubleTile>&, const Params&, double uni
 
 template <class Rule>
 void row_rule(const math::Row<DoubleTile>& row, const Params& params, double uniform_mix) {
-  const DoubleTile t;
-  if (uniform_mix > 0) {
-    math::mixed_backward<Rule>(t, row, params, uniform_mix);
-  } else {
-    Rule::backward(t, row, params);
-  }
+  math::gradient_of<Rule>(DoubleTile(), row, params, uniform_mix);
 }
 
 /// What the backward of one call reads and writes.

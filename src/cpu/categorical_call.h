@@ -51,8 +51,6 @@ class Buffer {
 /// depend on the batch.
 enum class Path { lanes, vector, scalar };
 
-inline constexpr int64_t kMaxLaneCategories = 64;
-
 /// Everything a driver knows of one call.
 class CategoricalCall {
  public:

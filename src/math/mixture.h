@@ -100,4 +100,14 @@ GRADTHRU_HD void mixed_backward(const Tile& t, const Row<Tile>& row, const Param
   });
 }
 
+/// The gradient of a rule with or without a mixture.
+template <class Rule, class Tile>
+GRADTHRU_HD void gradient_of(const Tile& t, const Row<Tile>& row, const Params& p, double epsilon) {
+  if (epsilon > 0) {
+    mixed_backward<Rule>(t, row, p, epsilon);
+  } else {
+    Rule::backward(t, row, p);
+  }
+}
+
 }  // namespace gradthru::math

@@ -18,6 +18,9 @@ namespace gradthru::math {
 // Philox4x32-10 (Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3, SC 2011) and the
 // layout of the random stream: a cell is (seed, offset, row, column) and owns one 64-bit word.
 
+inline constexpr uint32_t kPhiloxFactor0 = 0xD2511F53u, kPhiloxFactor1 = 0xCD9E8D57u;
+inline constexpr uint32_t kPhiloxStep0 = 0x9E3779B9u, kPhiloxStep1 = 0xBB67AE85u;  // of the keys
+
 struct Words {
   uint32_t w[4];
 };
@@ -26,14 +29,14 @@ GRADTHRU_HD Words philox(Words counter, uint64_t seed) {
   uint32_t key0 = static_cast<uint32_t>(seed);
   uint32_t key1 = static_cast<uint32_t>(seed >> 32);
   for (int round = 0; round < 10; ++round) {
-    const uint64_t product0 = uint64_t{0xD2511F53u} * counter.w[0];
-    const uint64_t product1 = uint64_t{0xCD9E8D57u} * counter.w[2];
+    const uint64_t product0 = uint64_t{kPhiloxFactor0} * counter.w[0];
+    const uint64_t product1 = uint64_t{kPhiloxFactor1} * counter.w[2];
     counter = {{static_cast<uint32_t>(product1 >> 32) ^ counter.w[1] ^ key0,
                 static_cast<uint32_t>(product1),
                 static_cast<uint32_t>(product0 >> 32) ^ counter.w[3] ^ key1,
                 static_cast<uint32_t>(product0)}};
-    key0 += 0x9E3779B9u;
-    key1 += 0xBB67AE85u;
+    key0 += kPhiloxStep0;
+    key1 += kPhiloxStep1;
   }
   return counter;
 }

@@ -105,13 +105,7 @@ void relax(RowBlock& b) {
 
 template <class Rule, class Tile>
 void backward(RowBlock& b) {
-  const Tile t = make_tile<Tile>(b);
-  const auto row = row_of<Tile>(b);
-  if (b.uniform_mix > 0) {
-    math::mixed_backward<Rule>(t, row, *b.params, b.uniform_mix);
-  } else {
-    Rule::backward(t, row, *b.params);
-  }
+  math::gradient_of<Rule>(make_tile<Tile>(b), row_of<Tile>(b), *b.params, b.uniform_mix);
 }
 
 template <class Rule, class Tile>

@@ -14,6 +14,9 @@ namespace gradthru::cpu {
 /// set takes the same steps in the same order and gives the same bits.
 inline constexpr int kLanes = 16;
 
+/// Rows of up to so many categories are worked on in lanes, longer ones along the vector.
+inline constexpr int64_t kMaxLaneCategories = 64;
+
 inline constexpr int kMethods = 0
 #define GRADTHRU_ESTIMATOR(name, ...) +1
 #include "gradthru/estimators.def"

@@ -22,8 +22,8 @@ GRADTHRU_HD void philox_round(CountersOf<Tag>* c, hn::Vec<Tag> key0, hn::Vec<Tag
   const auto multiply_low_halves = [&](hn::Vec<Tag> a, uint32_t factor) {
     return hn::MulEven(hn::BitCast(u, a), hn::BitCast(u, hn::Set(w, factor)));
   };
-  const auto product0 = multiply_low_halves(c->c0, 0xD2511F53u);
-  const auto product1 = multiply_low_halves(c->c2, 0xCD9E8D57u);
+  const auto product0 = multiply_low_halves(c->c0, math::kPhiloxFactor0);
+  const auto product1 = multiply_low_halves(c->c2, math::kPhiloxFactor1);
   c->c0 = hn::Xor(hn::Xor(hn::ShiftRight<32>(product1), c->c1), key0);
   c->c2 = hn::Xor(hn::Xor(hn::ShiftRight<32>(product0), c->c3), key1);
   c->c1 = product1;
@@ -39,8 +39,8 @@ struct RoundKeys {
     for (int round = 0; round < 10; ++round) {
       key[2 * round] = key0;
       key[2 * round + 1] = key1;
-      key0 += 0x9E3779B9u;
-      key1 += 0xBB67AE85u;
+      key0 += math::kPhiloxStep0;
+      key1 += math::kPhiloxStep1;
     }
   }
 };
@@ -56,16 +56,16 @@ GRADTHRU_HD void philox(const RoundKeys& keys, CountersOf<Tag>* a, CountersOf<Ta
   }
 }
 
-/// The words of one block of four columns for sixteen successive rows: word j of lane i belongs to
-/// (row + i, 4 block + j).
-GRADTHRU_HD void words_of_rows(const RoundKeys& keys, uint64_t offset, uint64_t row, uint64_t block,
-                               bool low, Uints words[4]) {
+/// The words of four columns, from a multiple of 4, for sixteen successive rows: word j of lane i
+/// belongs to (row + i, column + j).
+GRADTHRU_HD void words_of_rows(const RoundKeys& keys, uint64_t offset, uint64_t row,
+                               uint64_t column, bool low, Uints words[4]) {
   const WordTag w;
   const UintTag u;
-  const auto c0 = hn::Set(w, static_cast<uint32_t>(block));
-  const auto c2 = hn::Set(w, static_cast<uint32_t>(offset));
-  const auto high_part =
-      hn::Set(w, (static_cast<uint32_t>(offset >> 32) << 16) + (low ? 0x80000000u : 0u));
+  const math::Words of_row_0 = math::cell_counter(offset, 0, column, low);
+  const auto c0 = hn::Set(w, of_row_0.w[0]);
+  const auto c2 = hn::Set(w, of_row_0.w[2]);
+  const auto high_part = hn::Set(w, of_row_0.w[3]);
   GRADTHRU_PARTS(i) {
     const auto even_rows = hn::Add(hn::Set(w, row + static_cast<uint64_t>(i * kWidth)),
                                    hn::ShiftLeft<1>(hn::Iota(w, 0)));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "cpu/simd/kernels.h"
 #include "cpu/simd/noise.h"
 
 namespace gradthru::cpu::HWY_NAMESPACE {
@@ -17,8 +18,6 @@ class RowsInLanes : public LaneArithmetic {
     Stream stream;
     Uints high;
   };
-
-  static constexpr int64_t kMaxCategories = 64;
 
   explicit RowsInLanes(uint64_t seed) : keys_(seed) {}
 
@@ -80,7 +79,7 @@ class RowsInLanes : public LaneArithmetic {
   template <class Body>
   GRADTHRU_HD static I pick(int64_t K, const D& u, const Body& body) {
     const DoubleTag d;
-    Doubles running_sums[kMaxCategories];
+    Doubles running_sums[kMaxLaneCategories];
     Doubles total;
     GRADTHRU_PARTS(i) total.low[i] = total.high[i] = hn::Zero(d);
     for (int64_t k = 0; k < K; ++k) {
@@ -226,7 +225,7 @@ class RowsInLanes : public LaneArithmetic {
   /// The words of four columns.
   static __attribute__((noinline)) void high_words(const RoundKeys& keys, const Stream& s,
                                                    uint64_t column, Uints words[4]) {
-    words_of_rows(keys, s.offset, s.row, column >> 2, false, words);
+    words_of_rows(keys, s.offset, s.row, column, false, words);
   }
 
   GRADTHRU_HD void refill(const Stream& s, uint64_t column) const {
