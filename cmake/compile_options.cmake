@@ -10,6 +10,8 @@ if(GRADTHRU_SANITIZE)
     $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>
     -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(gradthru_compile_options INTERFACE -fsanitize=address,undefined)
+  # Lines are enough to find a place, and the checks grow with what is inlined.
+  set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O1 -g1")
 endif()
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
   set(CMAKE_CXX_FLAGS_RELEASE "-O3 -DNDEBUG")

@@ -30,7 +30,11 @@ const std::vector<int64_t> kVectorSizes = {65, 66, 79, 80, 81, 127, 128, 129, 25
 
 constexpr int64_t kRoundCells = 40000;  // of one call, all samples
 constexpr int64_t kSamples = 8;
-constexpr int64_t kKeys = 4;  // calls with the same logits
+
+/// Calls with the same logits; making those costs as much as several calls.
+int64_t keys() {
+  return wanted_draws() < 10000000 ? 4 : 16;
+}
 
 class Soak : public testing::TestWithParam<std::tuple<Method, at::ScalarType>> {
  protected:
@@ -118,7 +122,7 @@ class Categorical : public Soak {
     const support::SoakRows rows = support::soak_rows(logits, mask, span);
     at::Tensor g = at::randn({kSamples, N, K}, generator_).to(dtype());
     g = at::where(logits.gt(support::kMinusInfinity), g, at::full({}, NAN, g.options()));
-    for (int64_t i = 0; i < kKeys; ++i) {
+    for (int64_t i = 0; i < keys(); ++i) {
       options.key = key();
       const std::string fault = look(place, rows, e, options, g, across);
       EXPECT_EQ(fault, "") << to_string(e) << " K=" << K << " rows=" << N << " across=" << across
@@ -127,7 +131,7 @@ class Categorical : public Soak {
                            << " row0=" << options.key->row0 << " round=" << round_number_;
       if (fault != "") return 0;
     }
-    return N * kSamples * kKeys;
+    return N * kSamples * keys();
   }
 
   std::string look(const at::Tensor& logits, const support::SoakRows& rows, const Estimator& e,
@@ -170,7 +174,7 @@ class Binary : public Soak {
     if (integer(2) == 0) options.coding = gradthru::Coding::plus_minus_one;
     if (gradthru::about(method()).uniform_mix == gradthru::UniformMix::taken && integer(4) == 0)
       options.uniform_mix = 0.1;
-    for (int64_t i = 0; i < kKeys; ++i) {
+    for (int64_t i = 0; i < keys(); ++i) {
       options.key = key();
       const support::BinaryOutcome run = support::run_binary(logits, e, options, g);
       const std::string fault = fault_of(run, logits, e, options);
@@ -180,7 +184,7 @@ class Binary : public Soak {
                            << " row0=" << options.key->row0 << " round=" << round_number_;
       if (fault != "") return 0;
     }
-    return N * kSamples * kKeys;
+    return N * kSamples * keys();
   }
 
   std::string fault_of(const support::BinaryOutcome& run, const at::Tensor& logits,
