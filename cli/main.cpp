@@ -6,6 +6,7 @@
 
 #include "cli/bench_command.h"
 #include "cli/data_command.h"
+#include "cli/fidelity_command.h"
 #include "cli/list_command.h"
 #include "cli/run_command.h"
 #include "gradthru/error.h"
@@ -22,6 +23,7 @@ constexpr const char* kWelcome =
     "  gradthru data list                   which data sets are here\n"
     "  gradthru data fetch mnist            downloads and checks one\n"
     "  gradthru run vae --preset smoke      trains a categorical VAE, ends with a table\n"
+    "  gradthru fidelity --problem quadratic    bias and variance of the estimators\n"
     "  gradthru bench --shapes 3000x10      how fast this machine is, against eager LibTorch\n\n"
     "Every command has --help.\n";
 
@@ -95,6 +97,7 @@ int main(int argc, char** argv) {
   gradthru::cli::add_run_command(program, exit_code);
   gradthru::cli::add_data_command(program, exit_code);
   gradthru::cli::add_bench_command(program, exit_code);
+  gradthru::cli::add_fidelity_command(program, exit_code);
   try {
     const int parsed = parse(program, argc, argv);
     return parsed != 0 ? parsed : exit_code;

@@ -300,6 +300,12 @@ Estimator at_tau(const Estimator& e, double tau) {
 /// The tuned optimiser where none was asked for, and the tuned temperature where one is wanted.
 Estimator resolve(Config& config, const Estimator& estimator) {
   parse_latent(config.text("latent"));  // refuses what cannot be run
+  if (about(estimator.method).family == Family::score) {
+    throw InvalidInput(
+        "vae: wanted an estimator that takes the gradient at the sample, such as "
+        "reinmax(1.3), got '" +
+        to_string(estimator) + "', which takes values");
+  }
   const Tuned choice = tuned(estimator.method, config.text("latent"));
   if (!config.has_been_set("optimiser.name")) config.set("optimiser.name=" + choice.optimiser);
   if (!config.has_been_set("optimiser.lr")) config.set("optimiser.lr=" + choice.lr);

@@ -18,8 +18,13 @@ namespace gradthru {
 /// (`Method::reinmax`), so that one name serves the enum, the spec string, the op and the files.
 enum class Method : int {
 #define GRADTHRU_ESTIMATOR(name, ...) name,
+#define GRADTHRU_SCORE_ESTIMATOR GRADTHRU_ESTIMATOR
 #include "gradthru/estimators.def"
 };
+
+/// pathwise: a rule for the gradient of f at the sample, for `sample` and `expectation`;
+/// score: uses the values of f and no gradient of it, for `expectation`.
+enum class Family { pathwise, score };
 
 /// Where the temperature meets the Gumbel noise G (1611.01144; 2410.13331):
 /// scaled_sum: (logits + G) / tau, as in PyTorch, where tau_f is inert;
@@ -58,6 +63,9 @@ struct GRADTHRU_API Temperature {
 /// The gap of `gst` that depends on the probability of the drawn category ('p' in spec strings).
 inline constexpr double kGapP = -1;
 
+/// The baseline of `reinforce` that follows the mean of f ('moving' in spec strings).
+inline constexpr double kMovingBaseline = std::numeric_limits<double>::infinity();
+
 /// What a user may say about an estimator; what is left out takes the default of the registry.
 /// `tau` is the published single-temperature form: tau_b = tau with tau_f = 1 (and, for the Gumbel
 /// estimators, noise = scaled_sum); it sets tau_f where there is no tau_b, and both with hard =
@@ -77,6 +85,7 @@ struct Parameters {
   std::optional<bool> consistent{};
   std::optional<bool> detach{};
   std::optional<bool> hard{};
+  std::optional<double> baseline{};
 };
 
 /// A gradient estimator: a method with its parameters, as a small comparable value. Build it with a
@@ -97,6 +106,7 @@ struct GRADTHRU_API Estimator {
   bool consistent = true;
   bool detach = true;
   bool hard = true;
+  double baseline = 0;  ///< a number (0: none), or kMovingBaseline
 
   /// The same estimator with every schedule replaced by its value at `progress` in [0, 1].
   Estimator at(double progress) const;
@@ -126,6 +136,9 @@ GRADTHRU_API std::string_view name(Method method);
 /// All registered methods, in the registry's order.
 GRADTHRU_API const std::vector<Method>& methods();
 
+/// Those of one family, in the registry's order: the pathwise ones come first.
+GRADTHRU_API const std::vector<Method>& methods(Family family);
+
 /// The classes of f whose exact gradient an estimator's mean equals; each contains the ones before.
 enum class Exact { none, linear, quadratic, every };
 
@@ -137,10 +150,14 @@ struct Traits {
   bool discrete_only = true;   ///< random only through the discrete sample
   double sampling_tau = 1;     ///< the index is drawn from softmax(logits / sampling_tau)
   bool relaxed = false;        ///< the forward value is soft: exact for the relaxed objective
-  int64_t evaluations = 1;     ///< of f, for one gradient
+  bool binary_only = false;    ///< for variables of two categories
   uint64_t offsets = 1;        ///< offsets of the random stream used by one sample
 };
 GRADTHRU_API Traits traits(const Estimator& estimator);
+
+/// Evaluations of f for one gradient of L variables with K categories each, as a double: those of
+/// `exact`, K^L, may exceed every integer.
+GRADTHRU_API double evaluations(const Estimator& estimator, int64_t L, int64_t K);
 
 /// Whether a method takes the option uniform_mix; tied: only where tau_b = tau_f.
 enum class UniformMix { refused, tied, taken };
@@ -152,6 +169,7 @@ struct About {
   std::string_view positional;          ///< the key of its positional value, or ""
   std::string_view source;              ///< where it was published
   UniformMix uniform_mix{};  ///< whether it can sample from a mixture with the uniform law
+  Family family{};           ///< what it wants of f
 };
 GRADTHRU_API About about(Method method);
 
@@ -170,6 +188,7 @@ GRADTHRU_API std::vector<double> numbers(const Estimator& estimator);
 #define GRADTHRU_ESTIMATOR(name, ...)                             \
   GRADTHRU_API Estimator name(const Parameters& parameters = {}); \
   GRADTHRU_API Estimator name(double positional);
+#define GRADTHRU_SCORE_ESTIMATOR GRADTHRU_ESTIMATOR
 #include "gradthru/estimators.def"
 
 }  // namespace gradthru

@@ -5,5 +5,6 @@
 #include "gradthru/categorical.h"
 #include "gradthru/error.h"
 #include "gradthru/estimator.h"
+#include "gradthru/expectation.h"
 #include "gradthru/key.h"
 #include "gradthru/precision.h"

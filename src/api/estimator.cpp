@@ -47,7 +47,13 @@ void check_domains(const Estimator& e, const MethodEntry& entry) {
   }
   if (!(e.t >= 0)) fail(e, "t must be >= 0, got " + number_text(e.t));
   if (!std::isfinite(e.eta)) fail(e, "eta must be finite, got " + number_text(e.eta));
-  if (e.samples < 1) fail(e, "samples must be >= 1, got " + std::to_string(e.samples));
+  const int64_t least = e.method == Method::rloo ? 2 : 1;
+  if (e.samples < least) {
+    fail(e, "samples must be >= " + std::to_string(least) + ", got " + std::to_string(e.samples));
+  }
+  if (e.baseline != kMovingBaseline && !std::isfinite(e.baseline)) {
+    fail(e, "baseline must be none, moving or finite, got " + number_text(e.baseline));
+  }
   if (!e.hard && e.tau_f != e.tau_b) {
     fail(e, "hard=false needs tau_f = tau_b, got tau_f=" + to_string(e.tau_f) +
                 " and tau_b=" + to_string(e.tau_b));
@@ -64,6 +70,7 @@ void check_accepted(const Estimator& e, const MethodEntry& entry, const Paramete
   check("tau", p.tau.has_value());
 #define GRADTHRU_PARAMETER(key, kind) check(#key, p.key.has_value());
 #define GRADTHRU_LIST_PARAMETER GRADTHRU_PARAMETER
+#define GRADTHRU_SCORE_PARAMETER GRADTHRU_PARAMETER
 #include "gradthru/estimators.def"
   if (p.tau && (p.tau_f || p.tau_b)) {
     fail(e, std::string("tau is the single-temperature form and excludes ") +
@@ -82,6 +89,7 @@ Estimator build_estimator(Method method, const Parameters& p) {
 #define GRADTHRU_PARAMETER(key, kind) \
   if (p.key) e.key = *p.key;
 #define GRADTHRU_LIST_PARAMETER GRADTHRU_PARAMETER
+#define GRADTHRU_SCORE_PARAMETER GRADTHRU_PARAMETER
 #include "gradthru/estimators.def"
   if (p.tau) {
     const bool has_tau_b = entry.accepts("tau_b") || entry.has_own_tau();
@@ -103,10 +111,30 @@ Estimator make_estimator(Method method, const Parameters& p) {
   return e;
 }
 
+namespace {
+
+MethodEntry score_entry(MethodEntry entry, std::string_view laws) {
+  entry.family = Family::score;
+  entry.binary_only = laws == "binary";
+  return entry;
+}
+
+std::vector<Method> methods_of(Family family) {
+  std::vector<Method> some;
+  for (const Method method : methods()) {
+    if (entry_of(method).family == family) some.push_back(method);
+  }
+  return some;
+}
+
+}  // namespace
+
 const std::vector<MethodEntry>& registry() {
   static const std::vector<MethodEntry> entries = {
 #define GRADTHRU_ESTIMATOR(name, draw, parameters, positional, exact, offsets, summary, source) \
   MethodEntry(#name, #draw, parameters, positional, summary, source),
+#define GRADTHRU_SCORE_ESTIMATOR(name, parameters, positional, laws, summary, source) \
+  score_entry(MethodEntry(#name, "uniform", parameters, positional, summary, source), #laws),
 #include "gradthru/estimators.def"
   };
   return entries;
@@ -119,18 +147,27 @@ std::string_view name(Method method) {
 const std::vector<Method>& methods() {
   static const std::vector<Method> all = {
 #define GRADTHRU_ESTIMATOR(name, ...) Method::name,
+#define GRADTHRU_SCORE_ESTIMATOR GRADTHRU_ESTIMATOR
 #include "gradthru/estimators.def"
   };
   return all;
 }
 
+const std::vector<Method>& methods(Family family) {
+  static const std::vector<Method> pathwise = methods_of(Family::pathwise);
+  static const std::vector<Method> score = methods_of(Family::score);
+  return family == Family::pathwise ? pathwise : score;
+}
+
 About about(Method method) {
   const MethodEntry& entry = entry_of(method);
-  return {entry.summary, entry.keys, entry.positional, entry.source, entry.uniform_mix};
+  return {entry.summary, entry.keys,        entry.positional,
+          entry.source,  entry.uniform_mix, entry.family};
 }
 
 Traits traits(const Estimator& e) {
   Traits result;
+  const MethodEntry& entry = entry_of(e.method);
   switch (e.method) {
 #define GRADTHRU_ESTIMATOR(name, draw, parameters, positional, exact_for, offsets_used, ...) \
   case Method::name:                                                                         \
@@ -138,14 +175,35 @@ Traits traits(const Estimator& e) {
     result.offsets = static_cast<uint64_t>(offsets_used);                                    \
     break;
 #include "gradthru/estimators.def"
+    default:
+      result.exact = Exact::every;
   }
-  const std::string_view draw = entry_of(e.method).draw;
-  result.needs_gumbels = draw == "gumbel";
-  result.discrete_only = draw == "uniform";
-  const bool inert = entry_of(e.method).accepts("noise") && e.noise == Noise::scaled_sum;
+  result.needs_gradient = entry.family == Family::pathwise;
+  result.needs_gumbels = entry.draw == "gumbel";
+  result.discrete_only = entry.draw == "uniform" && e.method != Method::arm;
+  const bool inert = entry.accepts("noise") && e.noise == Noise::scaled_sum;
   result.sampling_tau = inert ? 1 : e.tau_f.start;
   result.relaxed = !e.hard;
+  result.binary_only = entry.binary_only;
   return result;
+}
+
+double evaluations(const Estimator& e, int64_t L, int64_t K) {
+  const double variables = static_cast<double>(L), categories = static_cast<double>(K);
+  const double samples = static_cast<double>(e.samples);
+  switch (e.method) {
+    case Method::exact:
+      return std::pow(categories, variables);
+    case Method::rloo:
+      return samples;
+    case Method::arm:
+    case Method::disarm:
+      return 2;
+    case Method::indecater:
+      return samples * (1 + variables * (categories - 1));
+    default:
+      return 1;
+  }
 }
 
 std::vector<double> numbers(const Estimator& e) {
@@ -248,6 +306,7 @@ Estimator from_positional(Method method, double value) {
   Estimator name(double positional) {                 \
     return from_positional(Method::name, positional); \
   }
+#define GRADTHRU_SCORE_ESTIMATOR GRADTHRU_ESTIMATOR
 #include "gradthru/estimators.def"
 
 }  // namespace gradthru

@@ -19,6 +19,8 @@ struct MethodEntry {
   UniformMix uniform_mix = UniformMix::refused;
   int64_t default_samples = 1;
   std::string_view positional, summary, source;
+  Family family = Family::pathwise;
+  bool binary_only = false;
 
   MethodEntry(std::string name, std::string_view draw, std::string_view parameters,
               std::string_view positional, std::string_view summary, std::string_view source)

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "api/registry.h"
 #include "gradthru/estimator.h"
 #include "gradthru/key.h"
 
@@ -34,6 +35,11 @@ struct SamplingCall {
                const std::optional<at::Generator>& generator, uint64_t offsets)
       : numbers(gradthru::numbers(estimator)) {
     const std::string method(name(estimator.method));
+    if (entry_of(estimator.method).family == Family::score) {
+      throw InvalidInput(method +
+                         ": uses the values of f, so it has no gradient for a sample; use "
+                         "expectation(f, logits, estimator)");
+    }
     if (key && generator) throw InvalidInput(method + ": give a key or a generator, not both");
     const Key used = key ? *key : key_from(generator);
     if (used.offset >= kOffsets || offsets > kOffsets - used.offset) {

@@ -16,6 +16,7 @@ void assign(Parameters& p, std::string_view key, std::string_view text, const Re
 #define GRADTHRU_PARAMETER(field, kind) \
   if (key == #field) p.field = read.kind(text);
 #define GRADTHRU_LIST_PARAMETER GRADTHRU_PARAMETER
+#define GRADTHRU_SCORE_PARAMETER GRADTHRU_PARAMETER
 #include "gradthru/estimators.def"
 }
 
@@ -44,6 +45,13 @@ std::string value_text(const std::vector<double>& values) {
   return text;
 }
 
+/// The word that stands for the value of `key`, if there is one.
+std::string word_for(std::string_view key, const Estimator& e) {
+  if (key == "gap" && e.gap == kGapP) return "p";
+  if (key == "baseline" && e.baseline == kMovingBaseline) return "moving";
+  return "";
+}
+
 /// A key with its value, and how to say it.
 struct Said {
   std::string key, text;
@@ -57,13 +65,14 @@ std::vector<Said> sayable(const Estimator& e, const MethodEntry& entry) {
     const Temperature tau = backward ? e.tau_b : e.tau_f;
     all.push_back({"tau", to_string(tau), [tau](Parameters& p) { p.tau = tau; }});
   }
-#define GRADTHRU_PARAMETER(field, kind)                                      \
-  if (entry.accepts(#field)) {                                               \
-    const bool from_p = std::string_view(#field) == "gap" && e.gap == kGapP; \
-    all.push_back({#field, from_p ? "p" : value_text(e.field),               \
-                   [value = e.field](Parameters& p) { p.field = value; }});  \
+#define GRADTHRU_PARAMETER(field, kind)                                     \
+  if (entry.accepts(#field)) {                                              \
+    const std::string word = word_for(#field, e);                           \
+    all.push_back({#field, word.empty() ? value_text(e.field) : word,       \
+                   [value = e.field](Parameters& p) { p.field = value; }}); \
   }
 #define GRADTHRU_LIST_PARAMETER GRADTHRU_PARAMETER
+#define GRADTHRU_SCORE_PARAMETER GRADTHRU_PARAMETER
 #include "gradthru/estimators.def"
   return all;
 }

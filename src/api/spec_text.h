@@ -124,6 +124,14 @@ class Reader {
     return value;
   }
 
+  double baseline(std::string_view text) const {
+    if (text == "none") return 0;
+    if (text == "moving") return kMovingBaseline;
+    const double value = number(text);
+    if (!std::isfinite(value)) fail("none, moving or a finite number", text);
+    return value;
+  }
+
   Temperature temperature(std::string_view text) const {
     if (text.find('(') == std::string_view::npos) return Temperature(number(text));
     const Call call(text, std::string(text));

@@ -10,9 +10,9 @@
 
 namespace gradthru::ops {
 
-/// Position of a method's name in the registry.
+/// Position of the name of a method that samples: the pathwise ones come first in the registry.
 inline size_t method_position(std::string_view method, std::string_view op) {
-  const auto& all = methods();
+  const auto& all = methods(Family::pathwise);
   for (size_t i = 0; i < all.size(); ++i) {
     if (name(all[i]) == method) return i;
   }
@@ -30,11 +30,11 @@ c10::TypedOperatorHandle<Signature> find_op(const std::string& name) {
   return c10::Dispatcher::singleton().findSchemaOrThrow(name.c_str(), "").typed<Signature>();
 }
 
-/// The backward ops of all methods, in the registry's order.
+/// The backward ops of all methods that sample, in the registry's order.
 template <class Signature>
 std::vector<c10::TypedOperatorHandle<Signature>> find_backward_ops(std::string_view suffix) {
   std::vector<c10::TypedOperatorHandle<Signature>> ops;
-  for (size_t i = 0; i < methods().size(); ++i) {
+  for (size_t i = 0; i < methods(Family::pathwise).size(); ++i) {
     ops.push_back(find_op<Signature>(backward_name(i, suffix)));
   }
   return ops;

@@ -90,7 +90,7 @@ void check_relaxed(const SharedOptions& options) {
 /// "st, darn, zgr, st_zgr, reinmax (tau_b = tau_f)".
 std::string methods_with_mix() {
   std::string text;
-  for (const Method method : methods()) {
+  for (const Method method : methods(Family::pathwise)) {
     const UniformMix mix = about(method).uniform_mix;
     if (mix == UniformMix::refused) continue;
     text += (text.empty() ? "" : ", ") + std::string(name(method)) +

@@ -9,7 +9,7 @@ from tiny_data import assert_done, data, files_below, gradthru, tiny_vae
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 REGISTRY = ROOT / "include" / "gradthru" / "estimators.def"
-ESTIMATORS = re.findall(r"^GRADTHRU_ESTIMATOR\((\w+),", REGISTRY.read_text(), re.MULTILINE)
+ESTIMATORS = re.findall(r"^GRADTHRU_(?:SCORE_)?ESTIMATOR\((\w+),", REGISTRY.read_text(), re.MULTILINE)
 EXPERIMENTS = sorted(p.parent.name for p in (ROOT / "experiments").glob("*/presets"))
 COMMANDS = [
     ["run"],
@@ -21,6 +21,7 @@ COMMANDS = [
     ["data", "verify"],
     ["data", "fetch"],
     ["bench"],
+    ["fidelity"],
 ]
 
 
@@ -44,7 +45,7 @@ def test_the_first_screen_tells_what_works(gradthru):
     assert len(commands) >= 3
     for command in commands:
         words = [word for word in command.split() if not word.startswith("-")]
-        assert words[0] in ("list", "data", "run", "bench")
+        assert words[0] in ("list", "data", "run", "bench", "fidelity")
 
 
 def test_version(gradthru):
@@ -94,7 +95,7 @@ def test_list_estimators_has_the_whole_registry(gradthru):
     assert [name for name in entries if name in ESTIMATORS] == ESTIMATORS
     text = REGISTRY.read_text()
     for name in ESTIMATORS:
-        entry = text[text.index(f"GRADTHRU_ESTIMATOR({name},") :]
+        entry = text[text.index(f"ESTIMATOR({name},") :]
         summary, source = re.findall(r'"((?:[^"])*)"', entry[: entry.index('")\n') + 1])[-2:]
         assert summary in entries[name] and source in entries[name]
         assert "parameters: " in entries[name]

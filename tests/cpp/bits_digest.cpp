@@ -43,7 +43,7 @@ void print_categorical(at::ScalarType dtype) {
       const BitCase other = with_options(c);
       if (K == 7 || K == 130) print(other.what, support::digest_of(other));
     }
-  for (const gradthru::Method method : gradthru::methods()) {
+  for (const gradthru::Method method : gradthru::methods(gradthru::Family::pathwise)) {
     const gradthru::Estimator e = support::plain_estimator(method);
     for (const int64_t K : {1, 3, 4, 5, 16, 17, 33, 63, 80, 1000, 1025, 16389, 70001}) {
       if (K > support::most_categories(e)) continue;

@@ -67,6 +67,12 @@ TEST(Spec, NameAloneTakesTheDefaults) {
   }
   for (const char* name : {"gumbel_rao", "reinmax_rao", "reinmax_cv"})
     EXPECT_EQ(parse_estimator(name).samples, 10) << name;
+  EXPECT_EQ(parse_estimator("rloo").samples, 2);
+  EXPECT_EQ(parse_estimator("indecater").samples, 1);
+  EXPECT_EQ(parse_estimator("reinforce").baseline, 0);
+  EXPECT_EQ(parse_estimator("reinforce(baseline=none)").baseline, 0);
+  EXPECT_EQ(parse_estimator("reinforce(baseline=-1.5)").baseline, -1.5);
+  EXPECT_EQ(parse_estimator("reinforce(baseline=moving)").baseline, gradthru::kMovingBaseline);
 }
 
 TEST(Spec, FactoriesEqualSpecsOfTheirName) {
@@ -344,10 +350,28 @@ TEST(Spec, ZeroForwardTemperatureIsArgmaxForStAndIdentityOnly) {
 }
 
 TEST(Spec, OtherNumbersOutsideTheirDomain) {
-  for (const char* spec :
-       {"gst(gap=-0.5)", "gst(gap=-1)", "gst(gap=nan)", "st_zgr(alpha=-0.1)", "st_zgr(alpha=2.1)",
-        "st_zgr(alpha=nan)", "gumbel_rao(samples=0)", "gumbel_rao(samples=-3)", "gumbel_rao(0)",
-        "mve(t=-0.1)", "mve(nan)", "reinmax_cv(eta=inf)", "reinmax_cv(samples=0)"})
+  for (const char* spec : {"gst(gap=-0.5)",
+                           "gst(gap=-1)",
+                           "gst(gap=nan)",
+                           "st_zgr(alpha=-0.1)",
+                           "st_zgr(alpha=2.1)",
+                           "st_zgr(alpha=nan)",
+                           "gumbel_rao(samples=0)",
+                           "gumbel_rao(samples=-3)",
+                           "gumbel_rao(0)",
+                           "mve(t=-0.1)",
+                           "mve(nan)",
+                           "reinmax_cv(eta=inf)",
+                           "reinmax_cv(samples=0)",
+                           "rloo(1)",
+                           "rloo(samples=-2)",
+                           "indecater(0)",
+                           "reinforce(baseline=inf)",
+                           "reinforce(baseline=nan)",
+                           "reinforce(baseline=mean)",
+                           "reinforce(0.5)",
+                           "arm(samples=2)",
+                           "exact(tau_f=0)"})
     expect_spec_refused(spec);
   EXPECT_THROW(gradthru::gst({.gap = -0.5}), InvalidInput);
   EXPECT_THROW(gradthru::gumbel_rao({.samples = 0}), InvalidInput);

@@ -15,6 +15,7 @@ namespace {
 
 using gradthru::Estimator;
 using gradthru::Exact;
+using gradthru::Family;
 using gradthru::InvalidInput;
 using gradthru::kGapP;
 using gradthru::Method;
@@ -33,6 +34,13 @@ TEST(Print, Examples) {
   EXPECT_EQ(to_string(gradthru::gumbel_softmax({.tau_f = 1})), "gumbel_softmax(tau_f=1)");
   EXPECT_EQ(to_string(gradthru::gst({.gap = 2})), "gst(2)");
   EXPECT_EQ(to_string(gradthru::mve({.t = std::numeric_limits<double>::infinity()})), "mve");
+  EXPECT_EQ(to_string(gradthru::reinforce()), "reinforce");
+  EXPECT_EQ(to_string(gradthru::reinforce({.baseline = 0.5})), "reinforce(baseline=0.5)");
+  EXPECT_EQ(to_string(gradthru::reinforce({.baseline = gradthru::kMovingBaseline})),
+            "reinforce(baseline=moving)");
+  EXPECT_EQ(to_string(gradthru::rloo(4)), "rloo(4)");
+  EXPECT_EQ(to_string(gradthru::rloo({.samples = 2})), "rloo");
+  EXPECT_EQ(to_string(gradthru::exact({.tau_f = 0.5})), "exact(tau=0.5)");
   EXPECT_EQ(to_string(gradthru::mve_scalar({.t = 0.5, .values = {{0, 0.25}}})),
             "mve_scalar(t=0.5,values=0:0.25)");
 }
@@ -152,6 +160,8 @@ Exact exact_by_the_table(const Estimator& e) {
   switch (e.method) {
     case Method::st:
       return equal ? Exact::linear : Exact::none;
+    case Method::gst:
+      return equal && !e.consistent ? Exact::linear : Exact::none;
     case Method::darn:
       return Exact::linear;
     case Method::zgr:
@@ -181,8 +191,32 @@ TEST(Traits, AreThoseOfTheTable) {
     EXPECT_EQ(t.relaxed, !e.hard) << to_string(e);
     EXPECT_EQ(t.offsets, support::offsets_of(e)) << to_string(e);
     EXPECT_TRUE(t.needs_gradient) << to_string(e);
-    EXPECT_EQ(t.evaluations, 1) << to_string(e);
+    EXPECT_FALSE(t.binary_only) << to_string(e);
+    EXPECT_EQ(gradthru::evaluations(e, 3, 4), 1) << to_string(e);
   }
+}
+
+TEST(Traits, OfTheScoreEstimators) {
+  EXPECT_EQ(gradthru::methods().size(),
+            gradthru::methods(Family::pathwise).size() + gradthru::methods(Family::score).size());
+  for (Method method : gradthru::methods(Family::score)) {
+    const Estimator e = gradthru::make_estimator(method);
+    const gradthru::Traits t = traits(e);
+    EXPECT_EQ(gradthru::about(method).family, Family::score) << to_string(e);
+    EXPECT_EQ(t.exact, Exact::every) << to_string(e);
+    EXPECT_FALSE(t.needs_gradient || t.needs_gumbels || t.relaxed) << to_string(e);
+    EXPECT_EQ(t.discrete_only, method != Method::arm) << to_string(e);
+    EXPECT_EQ(t.binary_only, method == Method::arm || method == Method::disarm) << to_string(e);
+  }
+  EXPECT_EQ(traits(parse_estimator("reinforce(tau_f=0.5)")).sampling_tau, 0.5);
+}
+
+TEST(Traits, EvaluationsOfTheFunction) {
+  const std::vector<std::pair<const char*, double>> expected = {
+      {"exact", 64}, {"reinforce", 1},         {"rloo", 2},         {"rloo(5)", 5}, {"arm", 2},
+      {"disarm", 2}, {"indecater", 1 + 3 * 3}, {"indecater(2)", 20}};
+  for (const auto& [spec, count] : expected)
+    EXPECT_EQ(gradthru::evaluations(parse_estimator(spec), 3, 4), count) << spec;
 }
 
 TEST(Registry, SaysSomethingAboutEveryMethod) {

@@ -159,7 +159,7 @@ void expect_all(const BinaryCases& cases, const Estimator& e,
 
 std::vector<gradthru::Method> methods_with_a_binary_form() {
   const auto table = support::read_option_table(GRADTHRU_OPTIONS_PAGE);
-  std::vector<gradthru::Method> methods = gradthru::methods();
+  std::vector<gradthru::Method> methods = gradthru::methods(gradthru::Family::pathwise);
   std::erase_if(methods, [&](gradthru::Method method) {
     const auto row = table.cells.find(std::string(gradthru::name(method)));
     return row == table.cells.end() || row->second.at("binary") != "yes";

@@ -37,7 +37,7 @@ uint64_t seed() {
 }
 
 Estimator any_estimator() {
-  const auto method = *rc::gen::elementOf(gradthru::methods());
+  const auto method = *rc::gen::elementOf(gradthru::methods(gradthru::Family::pathwise));
   return *rc::gen::elementOf(support::sweep(method));
 }
 

@@ -211,7 +211,7 @@ TEST_P(Binary, FindsNothing) {
 }
 
 const auto kEvery =
-    testing::Combine(testing::ValuesIn(gradthru::methods()),
+    testing::Combine(testing::ValuesIn(gradthru::methods(gradthru::Family::pathwise)),
                      testing::Values(at::kDouble, at::kFloat, at::kHalf, at::kBFloat16));
 std::string case_name(const testing::TestParamInfo<std::tuple<Method, at::ScalarType>>& tested) {
   const auto [method, dtype] = tested.param;

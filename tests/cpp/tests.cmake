@@ -28,6 +28,7 @@ foreach(program tile_test philox_test)
   target_include_directories(${program} PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
 endforeach()
 
+gradthru_test(expectation_test SOURCES cpp/expectation_test.cpp LIBRARIES gradthru)
 gradthru_test(soak_test SOURCES cpp/soak_test.cpp LIBRARIES gradthru)
 
 # One process per instruction set: the variable is read once.

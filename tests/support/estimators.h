@@ -42,8 +42,9 @@ inline Draw draw_of(Method method) {
   case Method::name:                        \
     return Draw::draw;
 #include "gradthru/estimators.def"
+    default:
+      throw std::logic_error("a method that does not sample");
   }
-  throw std::logic_error("unregistered method");
 }
 
 struct Reference {
@@ -59,8 +60,9 @@ inline Reference reference_of(Method method) {
   case Method::name:                  \
     return {&reference::name, &reference::name##_binary};
 #include "gradthru/estimators.def"
+    default:
+      throw std::logic_error("a method that does not sample");
   }
-  throw std::logic_error("unregistered method");
 }
 
 inline reference::Settings settings_of(const Estimator& e) {
@@ -211,10 +213,10 @@ inline std::vector<Estimator> sweep(Method method) {
   return estimators;
 }
 
-/// Every setting of every registered method.
+/// Every setting of every method that samples.
 inline std::vector<Estimator> sweep() {
   std::vector<Estimator> all;
-  for (Method method : gradthru::methods())
+  for (Method method : gradthru::methods(gradthru::Family::pathwise))
     for (const Estimator& e : sweep(method)) all.push_back(e);
   return all;
 }

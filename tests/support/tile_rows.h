@@ -44,6 +44,8 @@ void with_rule(Method method, const Act& act) {
     }                                                                                           \
     break;
 #include "gradthru/estimators.def"
+    default:
+      break;
   }
 }
 

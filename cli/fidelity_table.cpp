@@ -1,0 +1,114 @@
+#include "cli/fidelity_table.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+namespace gradthru::cli {
+namespace {
+
+using Json = nlohmann::json;
+using lab::Fidelity;
+
+std::string text(const char* format, double value) {
+  char buffer[64];
+  std::snprintf(buffer, sizeof buffer, format, value);
+  return buffer;
+}
+
+/// "0.0712", and with its interval where it was estimated: "0.0712 [0.069, 0.073]".
+std::string text(const lab::Interval& i, bool enumerated) {
+  const std::string value = text("%.4g", i.value);
+  return enumerated ? value
+                    : value + " [" + text("%.3g", i.low) + ", " + text("%.3g", i.high) + "]";
+}
+
+/// [[...], ...] for the rows of one element of the batch; a list of those for several.
+Json json_of(const at::Tensor& gradient) {
+  const at::Tensor t = gradient.size(0) == 1 ? gradient[0] : gradient;
+  if (t.dim() == 1) {
+    const at::Tensor row = t.contiguous();
+    const double* begin = row.const_data_ptr<double>();
+    return Json(std::vector<double>(begin, begin + row.numel()));
+  }
+  Json all = Json::array();
+  for (int64_t i = 0; i < t.size(0); ++i) {
+    all.push_back(t.dim() == 2 ? json_of(t[i]) : json_of(t[i].unsqueeze(0)));
+  }
+  return all;
+}
+
+Json json_of(const lab::Interval& i) {
+  return Json::array({i.low, i.high});
+}
+
+template <class T>
+Json json_of(const std::optional<T>& value) {
+  return value ? Json(*value) : Json();
+}
+
+Json by_samples_json(const Fidelity& f) {
+  Json all = Json::array();
+  for (const lab::AtSamples& at : f.by_samples) {
+    all.push_back({{"M", at.M},
+                   {"relative_rmse", at.relative_rmse},
+                   {"cosine", json_of(at.cosine)},
+                   {"cosine_15", json_of(at.cosine_low)},
+                   {"cosine_85", json_of(at.cosine_high)}});
+  }
+  return all;
+}
+
+}  // namespace
+
+std::string fidelity_table(const std::vector<Fidelity>& results) {
+  std::vector<std::vector<std::string>> lines = {
+      {"method", "tau_f", "how", "relative bias", "cosine", "relative std", "variance", "f evals"}};
+  for (const Fidelity& f : results) {
+    const double count = evaluations(f.estimator, f.mean.size(1), f.mean.size(2));
+    lines.push_back({to_string(f.estimator), text("%g", f.tau_f),
+                     f.enumerated ? "enumerated" : "sampled", text(f.relative_bias, f.enumerated),
+                     text(f.cosine, f.enumerated), text("%.4g", f.relative_std),
+                     text("%.4g", f.variance), text("%g", count)});
+  }
+  std::string table;
+  for (const auto& line : lines) {
+    for (size_t column = 0; column < line.size(); ++column) {
+      size_t width = 0;
+      for (const auto& other : lines) width = std::max(width, other[column].size());
+      const bool last = column + 1 == line.size();
+      table += line[column] + (last ? "\n" : std::string(width + 2 - line[column].size(), ' '));
+    }
+  }
+  return table;
+}
+
+Json fidelity_json(const lab::Problem& problem, const std::vector<Fidelity>& results) {
+  Json all = Json::array();
+  for (const Fidelity& f : results) {
+    all.push_back({{"method", to_string(f.estimator)},
+                   {"tau_f", f.tau_f},
+                   {"how", f.enumerated ? "enumerated" : "sampled"},
+                   {"draws", f.draws},
+                   {"evaluations", evaluations(f.estimator, problem.L(), problem.K())},
+                   {"exact_gradient", json_of(f.exact_gradient)},
+                   {"expected_estimate", json_of(f.mean)},
+                   {"relative_bias", f.relative_bias.value},
+                   {"relative_bias_95", json_of(f.relative_bias)},
+                   {"squared_relative_bias", f.squared_bias},
+                   {"cosine", f.cosine.value},
+                   {"cosine_95", json_of(f.cosine)},
+                   {"variance", f.variance},
+                   {"relative_std", f.relative_std},
+                   {"standard_error", f.standard_error},
+                   {"by_samples", by_samples_json(f)}});
+  }
+  return {{"problem", problem.name},
+          {"batch", problem.B()},
+          {"latent", Json::array({problem.L(), problem.K()})},
+          {"results", all}};
+}
+
+}  // namespace gradthru::cli

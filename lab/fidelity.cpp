@@ -1,0 +1,209 @@
+#include "lab/fidelity.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "lab/exact.h"
+
+namespace gradthru::lab {
+namespace {
+
+using at::Tensor;
+
+constexpr int64_t kGroups = 32;            // of draws, for intervals
+constexpr double kStudent = 2.0395134464;  // 97.5 % of Student's t with kGroups - 1 = 31 degrees
+constexpr int64_t kMostSamples = 4096;     // of the curves
+
+/// Elements of one block of draws: logits of all its rows.
+constexpr int64_t kBlockElements = int64_t{1} << 21;
+
+double length_of(const Tensor& t) {
+  return t.norm().item<double>();
+}
+
+double product(const Tensor& a, const Tensor& b) {
+  return (a * b).sum().item<double>();
+}
+
+double cosine_of(const Tensor& a, const Tensor& b) {
+  return product(a, b) / (length_of(a) * length_of(b));
+}
+
+/// Sums over draws of what is off g*, and the cosines of disjoint groups of M draws.
+class Sums {
+ public:
+  Sums(const Tensor& exact, int64_t draws)
+      : exact_(exact.flatten()),
+        draws_(draws),
+        groups_(at::zeros({kGroups, exact.numel()}, exact.options())) {
+    for (int64_t M = 1; M <= std::min(kMostSamples, draws / 2); M *= 4)
+      curves_.push_back({M, {}, {}, 0});
+  }
+
+  /// Adds estimates [m, B, L, K], number `first` and on.
+  void add(const Tensor& estimates, int64_t first) {
+    const Tensor off = estimates.flatten(1) - exact_;
+    squares_ += off.square().sum().item<double>();
+    const Tensor group =
+        at::floor_divide(at::arange(first, first + off.size(0), at::kLong) * kGroups, draws_);
+    groups_.index_add_(0, group, off);
+    for (Curve& curve : curves_) follow(curve, off);
+  }
+
+  Tensor mean_off() const { return groups_.sum(0) / static_cast<double>(draws_); }
+
+  /// Unbiased tr V.
+  double variance() const {
+    const double n = static_cast<double>(draws_);
+    return std::max(0.0, (squares_ - n * product(mean_off(), mean_off())) / (n - 1));
+  }
+
+  /// Means of the groups, [kGroups, B L K], off g*.
+  Tensor group_means() const {
+    return groups_ * (static_cast<double>(kGroups) / static_cast<double>(draws_));
+  }
+
+  std::vector<AtSamples> by_samples(double bias, double variance) const {
+    std::vector<AtSamples> all;
+    const double length = length_of(exact_);
+    for (const Curve& curve : curves_) {
+      AtSamples at{curve.M,
+                   std::sqrt(bias * bias + variance / static_cast<double>(curve.M)) / length,
+                   {},
+                   {},
+                   {}};
+      if (curve.cosines.size() >= 2) {
+        const Tensor values = at::tensor(curve.cosines, exact_.options());
+        at.cosine = values.mean().item<double>();
+        at.cosine_low = values.quantile(0.15).item<double>();
+        at.cosine_high = values.quantile(0.85).item<double>();
+      }
+      all.push_back(at);
+    }
+    return all;
+  }
+
+ private:
+  struct Curve {
+    int64_t M;
+    std::vector<double> cosines;
+    Tensor partial;  ///< sum of a group that is not complete
+    int64_t in_partial;
+  };
+
+  void follow(Curve& curve, const Tensor& off) {
+    int64_t at = 0;
+    const auto finish = [&](const Tensor& means) {  // [groups, B L K], off g*
+      const Tensor g = means + exact_;
+      const Tensor cosines = g.mv(exact_) / (g.norm(2, 1) * exact_.norm());
+      const Tensor known = cosines.masked_select(cosines.isfinite());
+      const double* begin = known.const_data_ptr<double>();
+      curve.cosines.insert(curve.cosines.end(), begin, begin + known.numel());
+    };
+    const double M = static_cast<double>(curve.M);
+    if (curve.in_partial > 0) {
+      at = std::min(off.size(0), curve.M - curve.in_partial);
+      curve.partial += off.slice(0, 0, at).sum(0);
+      curve.in_partial += at;
+      if (curve.in_partial < curve.M) return;
+      finish(curve.partial.unsqueeze(0) / M);
+      curve.in_partial = 0;
+    }
+    const int64_t whole = (off.size(0) - at) / curve.M;
+    if (whole > 0)
+      finish(off.slice(0, at, at + whole * curve.M).view({whole, curve.M, -1}).mean(1));
+    at += whole * curve.M;
+    if (at == off.size(0)) return;
+    curve.partial = off.slice(0, at).sum(0);
+    curve.in_partial = off.size(0) - at;
+  }
+
+  Tensor exact_;
+  int64_t draws_;
+  Tensor groups_;
+  double squares_ = 0;
+  std::vector<Curve> curves_;
+};
+
+/// Mean and Student interval of one number per group.
+Interval student(double value, const Tensor& per_group) {
+  const double half =
+      kStudent * per_group.std().item<double>() / std::sqrt(static_cast<double>(kGroups));
+  return {value, value - half, value + half};
+}
+
+Fidelity from_moments(const Problem& p, Fidelity result) {
+  const Moments moments = enumerated_moments(p, result.estimator);
+  const Tensor& exact = result.exact_gradient;
+  result.mean = moments.mean;
+  result.variance = moments.variance.sum().item<double>();
+  const double bias = length_of(result.mean - exact), length = length_of(exact);
+  const double relative = bias / length, cosine = cosine_of(result.mean, exact);
+  result.relative_bias = {relative, relative, relative};
+  result.cosine = {cosine, cosine, cosine};
+  result.squared_bias = relative * relative;
+  for (int64_t M = 1; M <= kMostSamples; M *= 4) {
+    const double rmse = std::sqrt(bias * bias + result.variance / static_cast<double>(M)) / length;
+    result.by_samples.push_back({M, rmse, {}, {}, {}});
+  }
+  return result;
+}
+
+Fidelity from_draws(const Problem& p, Fidelity result, const FidelityOptions& options) {
+  if (options.draws < 2 * kGroups) {
+    throw InvalidInput("fidelity: draws must be >= " + std::to_string(2 * kGroups) + ", got " +
+                       std::to_string(options.draws));
+  }
+  const Tensor& exact = result.exact_gradient;
+  const Estimator& e = result.estimator;
+  const double each = std::max(1.0, evaluations(e, p.L(), p.K()));
+  const auto block =
+      std::clamp<int64_t>(static_cast<int64_t>(static_cast<double>(kBlockElements) /
+                                               (each * static_cast<double>(exact.numel()))),
+                          1, options.draws);
+  Sums sums(exact, options.draws);
+  Key key = options.key;
+  for (int64_t first = 0; first < options.draws; first += block) {
+    const int64_t count = std::min(block, options.draws - first);
+    key.row0 = options.key.row0 + first * p.B() * p.L();
+    sums.add(estimates(p, e, count, {.key = key}), first);
+  }
+  const double n = static_cast<double>(options.draws), length = length_of(exact);
+  const Tensor off = sums.mean_off().view_as(exact);
+  const double bias = length_of(off);
+  result.draws = options.draws;
+  result.mean = exact + off;
+  result.variance = sums.variance();
+  result.standard_error = std::sqrt(result.variance / n);
+  result.squared_bias = (bias * bias - result.variance / n) / (length * length);
+  // Along the direction of the mean's error the groups are numbers; so are their cosines.
+  const Tensor groups = sums.group_means();
+  const Tensor along = bias > 0 ? groups.mv(off.flatten()) / bias : groups.norm(2, 1);
+  result.relative_bias = student(bias / length, along / length);
+  const Tensor mean = result.mean.flatten(), target = exact.flatten();
+  const double cosine = cosine_of(mean, target), size = length_of(mean);
+  // cos of mean + d is cos + d . (g*/|g*| - cos mean/|mean|) / |mean|, to first order in d.
+  const Tensor slope = (target / length - cosine * mean / size) / size;
+  result.cosine = student(cosine, groups.mv(slope));
+  const double known_bias = std::sqrt(std::max(0.0, result.squared_bias)) * length;
+  result.by_samples = sums.by_samples(known_bias, result.variance);
+  return result;
+}
+
+}  // namespace
+
+Fidelity measure(const Problem& p, const Estimator& e, const FidelityOptions& options) {
+  Fidelity result{};
+  result.estimator = e;
+  result.tau_f = traits(e).sampling_tau;
+  result.exact_gradient = exact_gradient(p, result.tau_f);
+  result.enumerated = is_enumerable(e) && !options.sampled;
+  result = result.enumerated ? from_moments(p, result) : from_draws(p, result, options);
+  result.relative_std = std::sqrt(result.variance) / length_of(result.mean);
+  return result;
+}
+
+}  // namespace gradthru::lab

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "gradthru/estimator.h"
+#include "gradthru/key.h"
+#include "lab/problem.h"
+
+// How near an estimator's gradient is to the exact one. Vectors are the stacked [B, L, K]
+// gradients; g* is exact, g one estimate, g_M the mean of M, mean the mean of all, V their
+// covariance.
+namespace gradthru::lab {
+
+struct FidelityOptions {
+  int64_t draws = 4096;  ///< of an estimator that is sampled
+  bool sampled = false;  ///< also sample what could be enumerated
+  Key key{.seed = 0};    ///< the same for every estimator: common random numbers
+};
+
+/// A number and its 95 % confidence interval; both ends are the number where it is exact.
+struct Interval {
+  double value, low, high;
+};
+
+/// What the mean of `M` estimates is worth.
+struct AtSamples {
+  int64_t M;
+  double relative_rmse;          ///< sqrt(|mean - g*|^2 + tr V / M) / |g*|
+  std::optional<double> cosine;  ///< mean of cos(g_M, g*) over disjoint groups, if sampled
+  std::optional<double> cosine_low, cosine_high;  ///< 15 and 85 % of the groups lie below
+};
+
+struct Fidelity {
+  Estimator estimator;
+  double tau_f;     ///< of the law that is sampled, and of g*
+  bool enumerated;  ///< exact sums over all samples; else `draws` were drawn
+  int64_t draws;
+  at::Tensor exact_gradient;  ///< g*, [B, L, K]
+  at::Tensor mean;            ///< [B, L, K]
+  Interval relative_bias;     ///< |mean - g*| / |g*|
+  Interval cosine;            ///< cos(mean, g*)
+  double variance;            ///< tr V
+  double relative_std;        ///< sqrt(tr V) / |mean|
+  double standard_error;      ///< sqrt(tr V / draws): what the mean is off by for lack of draws
+  /// (|mean - g*|^2 - tr V / draws) / |g*|^2: the squared relative bias without the noise of the
+  /// mean; may be negative.
+  double squared_bias;
+  std::vector<AtSamples> by_samples;  ///< M = 1, 4, 16, ...
+};
+
+/// Measures one estimator: by enumeration where it is a function of one sample, else by drawing.
+/// Errors: InvalidInput as exact_gradient() and estimates(); draws < 64.
+Fidelity measure(const Problem& problem, const Estimator& estimator,
+                 const FidelityOptions& options = {});
+
+}  // namespace gradthru::lab
