@@ -86,7 +86,8 @@ int run(FidelityCommand& asked, const CLI::App& command) {
   for (const Estimator& e : estimators) {
     results.push_back(lab::measure(problem, e, asked.options));
   }
-  std::cout << problem.name << ", " << problem.L() << " variables of " << problem.K()
+  std::cout << problem.name << ", " << problem.L()
+            << (problem.L() == 1 ? " variable of " : " variables of ") << problem.K()
             << " categories\n\n"
             << fidelity_table(results);
   if (!asked.json.empty()) {

@@ -12,7 +12,9 @@ namespace {
 using Json = nlohmann::json;
 using lab::Fidelity;
 
+/// A ratio to a zero means nothing.
 std::string text(const char* format, double value) {
+  if (std::isnan(value)) return "-";
   char buffer[64];
   std::snprintf(buffer, sizeof buffer, format, value);
   return buffer;
@@ -21,8 +23,8 @@ std::string text(const char* format, double value) {
 /// "0.0712", and with its interval where it was estimated: "0.0712 [0.069, 0.073]".
 std::string text(const lab::Interval& i, bool enumerated) {
   const std::string value = text("%.4g", i.value);
-  return enumerated ? value
-                    : value + " [" + text("%.3g", i.low) + ", " + text("%.3g", i.high) + "]";
+  if (enumerated || std::isnan(i.value)) return value;
+  return value + " [" + text("%.3g", i.low) + ", " + text("%.3g", i.high) + "]";
 }
 
 /// [[...], ...] for the rows of one element of the batch; a list of those for several.

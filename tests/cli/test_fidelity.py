@@ -64,7 +64,7 @@ def test_linear_gradient_is_that_of_the_formula(gradthru, tmp_path):
 @pytest.mark.parametrize(
     "f",
     [
-        {"kind": "polynomial", "p": 1.5, "target": [0.45] * 6},
+        {"kind": "polynomial", "p": 1.5, "target": [0.45, 0.2, 0.9, 0.1, 0.5, 0.3]},
         {"kind": "table", "values": [0, 1, 4, 9, 2, 5, 1, 0, 3]},
         {"kind": "mlp", "W1": [[1, 0, -1, 2, 0, 1], [0, 1, 1, -1, 0.5, 0]], "w2": [1, -2], "b2": 3},
     ],
