@@ -2,13 +2,17 @@
 
 #include <ATen/Parallel.h>
 
-#include <charconv>
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 #include <memory>
 #include <string>
+#include <tuple>
 
+#include "cli/fidelity_sweep.h"
 #include "cli/fidelity_table.h"
+#include "experiments/vae/model.h"
+#include "experiments/vae/probe.h"
 #include "lab/builtin_problems.h"
 #include "lab/fidelity.h"
 #include "lab/problem_file.h"
@@ -19,7 +23,7 @@ namespace {
 
 constexpr const char* kFooter =
     "Example:\n"
-    "  gradthru fidelity --problem quadratic --latent 3x4 --methods \"st;reinmax;gst;rloo(4)\"\n"
+    "  gradthru fidelity --problem quadratic --latent 4x3 --methods \"st;reinmax;gst;rloo(4)\"\n"
     "Problems: linear, quadratic, cubic, parity, polynomial (with --p and --c) and mlp, made from "
     "--seed,\nor a file of the format gradthru-problem (docs/fidelity.md). The exact gradient is "
     "that of the law\nwhich the method samples.";
@@ -28,23 +32,13 @@ constexpr const char* kMethods =
     "exact;st;zgr;reinmax(1.3);gst;gumbel_softmax;gumbel_rao;reinforce;rloo";
 
 struct FidelityCommand {
-  std::string problem, latent = "3x4", methods = kMethods, json;
+  std::string problem, run, latent = "4x3", methods = kMethods, sweep, json;
   lab::ProblemSize size;
   lab::FidelityOptions options;
   uint64_t draw_seed = 0;
+  int64_t images = 20;
   int threads = 0;
 };
-
-/// "3x4": 3 variables of 4 categories.
-void read_latent(const std::string& text, lab::ProblemSize& size) {
-  const char* end = text.data() + text.size();
-  const auto [cross, error] = std::from_chars(text.data(), end, size.L);
-  if (error == std::errc() && cross != end && *cross == 'x') {
-    const auto [last, more] = std::from_chars(cross + 1, end, size.K);
-    if (more == std::errc() && last == end) return;
-  }
-  throw InvalidInput("--latent must be <variables>x<categories> such as 3x4, got '" + text + "'");
-}
 
 bool is_builtin(const std::string& name) {
   const auto& names = lab::builtin_names();
@@ -52,22 +46,32 @@ bool is_builtin(const std::string& name) {
 }
 
 lab::Problem problem_of(FidelityCommand& asked, const CLI::App& command) {
-  const bool file = !is_builtin(asked.problem) && std::filesystem::exists(asked.problem);
-  if (!file) {
-    read_latent(asked.latent, asked.size);
+  const bool run = command.count("--run") > 0;
+  if (run == (command.count("--problem") > 0)) {
+    throw InvalidInput("fidelity: give --problem or --run, one of them");
+  }
+  const bool file = !run && !is_builtin(asked.problem) && std::filesystem::exists(asked.problem);
+  if (!run && !file) {
+    std::tie(asked.size.K, asked.size.L) = experiments::parse_latent(asked.latent);
     return lab::builtin_problem(asked.problem, asked.size);
   }
   for (const char* option : {"--latent", "--seed", "--p", "--c"}) {
     if (command.count(option) > 0) {
-      throw InvalidInput(std::string(option) + " is for the built-in problems; '" + asked.problem +
-                         "' is a file");
+      throw InvalidInput(std::string(option) + " is for the built-in problems, got it with " +
+                         (run ? "the run " + asked.run : "the file " + asked.problem));
     }
   }
-  return lab::read_problem(asked.problem);
+  return run ? experiments::vae_probe(asked.run, asked.images) : lab::read_problem(asked.problem);
 }
 
-std::vector<Estimator> constant_estimators(const std::string& specs) {
-  auto estimators = parse_estimators(specs);
+/// The methods, each at every point of the sweep.
+std::vector<Estimator> estimators_of(const FidelityCommand& asked) {
+  std::vector<SweepAxis> axes;
+  if (!asked.sweep.empty()) axes = parse_sweep(asked.sweep);
+  std::vector<Estimator> estimators;
+  for (const Estimator& e : parse_estimators(asked.methods)) {
+    for (const Estimator& one : swept(e, axes)) estimators.push_back(one);
+  }
   for (const Estimator& e : estimators) {
     if (!e.is_constant()) {
       throw InvalidInput("fidelity: a temperature must be a number, not a schedule, got '" +
@@ -78,15 +82,13 @@ std::vector<Estimator> constant_estimators(const std::string& specs) {
 }
 
 int run(FidelityCommand& asked, const CLI::App& command) {
-  const auto estimators = constant_estimators(asked.methods);
+  const auto estimators = estimators_of(asked);
   const lab::Problem problem = problem_of(asked, command);
   if (asked.threads > 0) at::set_num_threads(asked.threads);
   asked.options.key = {.seed = asked.draw_seed};
-  std::vector<lab::Fidelity> results;
-  for (const Estimator& e : estimators) {
-    results.push_back(lab::measure(problem, e, asked.options));
-  }
-  std::cout << problem.name << ", " << problem.L()
+  const auto results = lab::measure(problem, estimators, asked.options);
+  std::cout << problem.name << ", "
+            << (problem.B() == 1 ? "" : std::to_string(problem.B()) + " rows of ") << problem.L()
             << (problem.L() == 1 ? " variable of " : " variables of ") << problem.K()
             << " categories\n\n"
             << fidelity_table(results);
@@ -102,9 +104,12 @@ void add_fidelity_command(CLI::App& program, int& exit_code) {
   auto* command = program.add_subcommand("fidelity", "Measures bias and variance of estimators");
   const auto asked = std::make_shared<FidelityCommand>();
   command->footer(kFooter);
-  command->add_option("--problem", asked->problem, "A built-in problem, or a JSON file")
-      ->required();
-  command->add_option("--latent", asked->latent, "<variables>x<categories> of a built-in problem")
+  command->add_option("--problem", asked->problem, "A built-in problem, or a JSON file");
+  command->add_option("--run", asked->run,
+                      "Folder of a run of vae: the loss of its decoder at the last checkpoint");
+  command->add_option("--images", asked->images, "Training images of the run")
+      ->capture_default_str();
+  command->add_option("--latent", asked->latent, "<categories>x<variables> of a built-in problem")
       ->capture_default_str();
   command->add_option("--seed", asked->size.seed, "Seed of a built-in problem")
       ->capture_default_str();
@@ -112,6 +117,9 @@ void add_fidelity_command(CLI::App& program, int& exit_code) {
   command->add_option("--c", asked->size.c, "Target of polynomial")->capture_default_str();
   command->add_option("--methods", asked->methods, "Estimators separated by ';'")
       ->capture_default_str();
+  command->add_option(
+      "--sweep", asked->sweep,
+      "Keys and their values for every method: tau=0.1:2:20, or tau_f=...;tau_b=...");
   command->add_option("--samples", asked->options.draws, "Draws, where a mean is not enumerated")
       ->capture_default_str();
   command

@@ -8,6 +8,8 @@
 #include <functional>
 #include <string>
 
+#include "gradthru/categorical.h"
+
 namespace gradthru::lab {
 namespace {
 
@@ -37,20 +39,27 @@ Tensor states(const Problem& p, int64_t first, int64_t last) {
   return index;
 }
 
-/// Calls `look` with the states of one block after the other, [m, L], and their probabilities under
-/// each row's law, [m, B].
-void for_blocks(const Problem& p, double tau_f,
-                const std::function<void(const Tensor& index, const Tensor& probability)>& look) {
+/// Calls `look` with the states of one block after the other, [m, L].
+void for_blocks(const Problem& p, const std::function<void(const Tensor& index)>& look) {
   const int64_t count = number_of_states(p);
   const int64_t block = std::max<int64_t>(1, kBlockElements / p.logits.numel());
-  const Tensor log_pi = at::log_softmax(p.logits.detach() / tau_f, -1);  // [B, L, K]
   for (int64_t first = 0; first < count; first += block) {
-    const Tensor index = states(p, first, std::min(count, first + block));
-    const Tensor picked = log_pi.unsqueeze(0)
-                              .expand({index.size(0), p.B(), p.L(), p.K()})
-                              .gather(-1, index.unsqueeze(1).expand({-1, p.B(), -1}).unsqueeze(-1));
-    look(index, picked.squeeze(-1).sum(-1).exp());
+    look(states(p, first, std::min(count, first + block)));
   }
+}
+
+/// States [m, L] for every row of the batch: [m, B, L].
+Tensor for_rows(const Problem& p, const Tensor& index) {
+  return index.unsqueeze(1).expand({-1, p.B(), -1});
+}
+
+/// The probabilities of states [m, L] under each row's law, [m, B, 1, 1].
+Tensor probability(const Problem& p, const Tensor& index, double tau_f) {
+  const Tensor log_pi = at::log_softmax(p.logits.detach() / tau_f, -1);  // [B, L, K]
+  const Tensor picked = log_pi.unsqueeze(0)
+                            .expand({index.size(0), p.B(), p.L(), p.K()})
+                            .gather(-1, for_rows(p, index).unsqueeze(-1));
+  return picked.squeeze(-1).sum(-1).exp().unsqueeze(-1).unsqueeze(-1);
 }
 
 /// One-hot points [m, B, L, K] of states [m, L].
@@ -68,13 +77,13 @@ Tensor exact_gradient(const Problem& p, double tau_f) {
   const at::NoGradGuard values_only;
   const Tensor pi = at::softmax(p.logits / tau_f, -1);
   Tensor sum = at::zeros_like(p.logits), level;
-  for_blocks(p, tau_f, [&](const Tensor& index, const Tensor& probability) {
+  for_blocks(p, [&](const Tensor& index) {
     const Tensor z = points(p, index);
     const Tensor f = p.f(z);
     // A constant changes nothing; one near f keeps the digits.
     if (!level.defined()) level = f.select(0, 0);
-    const Tensor weight = (probability * (f - level)).unsqueeze(-1).unsqueeze(-1);
-    sum += (weight * (z - pi)).sum(0) / tau_f;
+    const Tensor value = (f - level).unsqueeze(-1).unsqueeze(-1);
+    sum += (probability(p, index, tau_f) * value * (z - pi)).sum(0) / tau_f;
   });
   return sum;
 }
@@ -85,41 +94,100 @@ bool is_enumerable(const Estimator& e) {
   return traits(e).discrete_only;
 }
 
+namespace {
+
+void require_gradient(const Problem& p, const Estimator& e) {
+  if (!traits(e).needs_gradient || p.differentiable) return;
+  throw InvalidInput(to_string(e) + ": needs the gradient of f, and " + p.name +
+                     " has values only; use an estimator that needs none, such as rloo");
+}
+
+/// The logits of each row, once for every draw: a leaf [draws, B, L, K].
+Tensor repeated_logits(const Problem& p, int64_t draws) {
+  return p.logits.detach().expand({draws, p.B(), p.L(), p.K()}).contiguous().requires_grad_();
+}
+
+/// The gradient of f at states [m, L], [m, B, L, K].
+Tensor gradient_of_f(const Problem& p, const Tensor& index) {
+  const Tensor z = points(p, index).contiguous().requires_grad_();
+  return torch::autograd::grad({p.f(z).sum()}, {z})[0];
+}
+
+/// What a pathwise estimator makes of the gradients g of f at drawn states.
+Tensor pulled_back(const Problem& p, const Estimator& e, const Tensor& index, const Tensor& g) {
+  const Tensor logits = repeated_logits(p, index.size(0));
+  const Tensor z = sample(logits, e, {.index = for_rows(p, index)}).onehot;
+  return torch::autograd::grad({z}, {logits}, {g})[0];
+}
+
+/// Weighted sums of what is off the first estimate: near enough to the others to keep the digits.
+struct Sums {
+  double tau_f;
+  Tensor centre, sum, squares;
+
+  void add(const Tensor& estimate, const Tensor& weight) {
+    if (!centre.defined()) {
+      centre = estimate.select(0, 0).clone();
+      sum = at::zeros_like(centre);
+      squares = at::zeros_like(centre);
+    }
+    const Tensor off = estimate - centre;
+    sum += (weight * off).sum(0);
+    squares += (weight * off * off).sum(0);
+  }
+  Moments moments() const { return {centre + sum, (squares - sum * sum).clamp_min(0)}; }
+};
+
+}  // namespace
+
 Tensor estimates(const Problem& p, const Estimator& e, int64_t draws,
                  const ExpectationOptions& options) {
-  if (traits(e).needs_gradient && !p.differentiable) {
-    throw InvalidInput(to_string(e) + ": needs the gradient of f, and " + p.name +
-                       " has values only; use an estimator that needs none, such as rloo");
-  }
-  const Tensor logits =
-      p.logits.detach().expand({draws, p.B(), p.L(), p.K()}).contiguous().requires_grad_();
+  require_gradient(p, e);
+  const Tensor logits = repeated_logits(p, draws);
   const Evaluation half(logits, e, options);
   const Tensor z = half.points();  // [E, draws, B, L, K]
   const Tensor values = p.f(z.flatten(0, 1)).view({z.size(0), draws, p.B()});
   return torch::autograd::grad({half.combine(values).sum()}, {logits})[0];
 }
 
-Moments enumerated_moments(const Problem& p, const Estimator& e) {
-  if (!is_enumerable(e)) {
-    throw InvalidInput(to_string(e) +
-                       ": is not a function of one sample, so that its mean is no "
-                       "sum over states; it can be sampled");
+std::vector<Moments> enumerated_moments(const Problem& p,
+                                        const std::vector<Estimator>& estimators) {
+  std::vector<Sums> sums;
+  bool gradient_wanted = false, states_wanted = false;
+  for (const Estimator& e : estimators) {
+    require_gradient(p, e);
+    if (!is_enumerable(e)) {
+      throw InvalidInput(to_string(e) +
+                         ": is not a function of one sample, so that its mean is no "
+                         "sum over states; it can be sampled");
+    }
+    sums.push_back({traits(e).sampling_tau, {}, {}, {}});
+    gradient_wanted |= traits(e).needs_gradient;
+    states_wanted |= e.method != Method::exact;
   }
-  const double tau_f = traits(e).sampling_tau;
-  if (e.method == Method::exact) {
-    const Tensor exact = exact_gradient(p, tau_f);
-    return {exact, at::zeros_like(exact)};
+  const auto look = [&](const Tensor& index) {
+    const Tensor g = gradient_wanted ? gradient_of_f(p, index) : Tensor();
+    for (size_t i = 0; i < sums.size(); ++i) {
+      const Estimator& e = estimators[i];
+      if (e.method == Method::exact) continue;
+      const Tensor estimate =
+          traits(e).needs_gradient
+              ? pulled_back(p, e, index, g)
+              : estimates(p, e, index.size(0), {.given = for_rows(p, index).unsqueeze(0)});
+      sums[i].add(estimate, probability(p, index, sums[i].tau_f));
+    }
+  };
+  if (states_wanted) for_blocks(p, look);
+  std::vector<Moments> all;
+  for (size_t i = 0; i < sums.size(); ++i) {
+    if (estimators[i].method == Method::exact) {
+      const Tensor exact = exact_gradient(p, sums[i].tau_f);
+      all.push_back({exact, at::zeros_like(exact)});
+    } else {
+      all.push_back(sums[i].moments());
+    }
   }
-  const Tensor centre = exact_gradient(p, tau_f);
-  Tensor sum = at::zeros_like(centre), squares = at::zeros_like(centre);
-  for_blocks(p, tau_f, [&](const Tensor& index, const Tensor& probability) {
-    const Tensor given = index.unsqueeze(1).expand({-1, p.B(), -1}).unsqueeze(0);
-    const Tensor off = estimates(p, e, index.size(0), {.given = given}) - centre;
-    const Tensor weight = probability.unsqueeze(-1).unsqueeze(-1);
-    sum += (weight * off).sum(0);
-    squares += (weight * off * off).sum(0);
-  });
-  return {centre + sum, (squares - sum * sum).clamp_min(0)};
+  return all;
 }
 
 }  // namespace gradthru::lab

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <vector>
 
 #include "gradthru/estimator.h"
 #include "lab/problem.h"
@@ -27,10 +28,12 @@ struct Moments {
 /// Whether an estimate is a function of one sample of the variables, or of nothing random.
 bool is_enumerable(const Estimator& estimator);
 
-/// The moments of an enumerable estimator, by the sum over all states of each row.
+/// The moments of enumerable estimators, in their order, by the sum over all states of each row. f
+/// and its gradient are evaluated once for all of them.
 /// Errors: InvalidInput where there are more than kMostStates, or for an estimator that is not
 ///   enumerable or needs a gradient that f has not.
-Moments enumerated_moments(const Problem& problem, const Estimator& estimator);
+std::vector<Moments> enumerated_moments(const Problem& problem,
+                                        const std::vector<Estimator>& estimators);
 
 /// One estimate of the gradient for each of `draws` draws, [draws, B, L, K].
 /// `options` may replace the draws by given ones, [S, draws, B, L].

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <string>
 
 #include "lab/exact.h"
@@ -135,8 +136,7 @@ Interval student(double value, const Tensor& per_group) {
   return {value, value - half, value + half};
 }
 
-Fidelity from_moments(const Problem& p, Fidelity result) {
-  const Moments moments = enumerated_moments(p, result.estimator);
+Fidelity from_moments(const Moments& moments, Fidelity result) {
   const Tensor& exact = result.exact_gradient;
   result.mean = moments.mean;
   result.variance = moments.variance.sum().item<double>();
@@ -195,15 +195,29 @@ Fidelity from_draws(const Problem& p, Fidelity result, const FidelityOptions& op
 
 }  // namespace
 
-Fidelity measure(const Problem& p, const Estimator& e, const FidelityOptions& options) {
-  Fidelity result{};
-  result.estimator = e;
-  result.tau_f = traits(e).sampling_tau;
-  result.exact_gradient = exact_gradient(p, result.tau_f);
-  result.enumerated = is_enumerable(e) && !options.sampled;
-  result = result.enumerated ? from_moments(p, result) : from_draws(p, result, options);
-  result.relative_std = std::sqrt(result.variance) / length_of(result.mean);
-  return result;
+std::vector<Fidelity> measure(const Problem& p, const std::vector<Estimator>& estimators,
+                              const FidelityOptions& options) {
+  std::map<double, Tensor> exact;  // by tau_f: one enumeration serves all
+  std::vector<Fidelity> results;
+  std::vector<Estimator> enumerated;
+  for (const Estimator& e : estimators) {
+    Fidelity result{};
+    result.estimator = e;
+    result.tau_f = traits(e).sampling_tau;
+    Tensor& known = exact[result.tau_f];
+    if (!known.defined()) known = exact_gradient(p, result.tau_f);
+    result.exact_gradient = known;
+    result.enumerated = is_enumerable(e) && !options.sampled;
+    if (result.enumerated) enumerated.push_back(e);
+    results.push_back(result);
+  }
+  const std::vector<Moments> moments = enumerated_moments(p, enumerated);
+  auto next = moments.begin();
+  for (Fidelity& result : results) {
+    result = result.enumerated ? from_moments(*next++, result) : from_draws(p, result, options);
+    result.relative_std = std::sqrt(result.variance) / length_of(result.mean);
+  }
+  return results;
 }
 
 }  // namespace gradthru::lab

@@ -52,9 +52,15 @@ struct Fidelity {
   std::vector<AtSamples> by_samples;  ///< M = 1, 4, 16, ...
 };
 
-/// Measures one estimator: by enumeration where it is a function of one sample, else by drawing.
+/// Measures estimators, in their order: by enumeration where one is a function of one sample, else
+/// by drawing.
 /// Errors: InvalidInput as exact_gradient() and estimates(); draws < 64.
-Fidelity measure(const Problem& problem, const Estimator& estimator,
-                 const FidelityOptions& options = {});
+std::vector<Fidelity> measure(const Problem& problem, const std::vector<Estimator>& estimators,
+                              const FidelityOptions& options = {});
+
+inline Fidelity measure(const Problem& problem, const Estimator& estimator,
+                        const FidelityOptions& options = {}) {
+  return measure(problem, std::vector<Estimator>{estimator}, options).front();
+}
 
 }  // namespace gradthru::lab

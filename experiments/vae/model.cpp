@@ -2,6 +2,7 @@
 
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
 
 #include <charconv>
 #include <cmath>
@@ -73,6 +74,18 @@ at::Tensor VaeModel::encode(const at::Tensor& images) const {
 
 at::Tensor VaeModel::decode(const at::Tensor& onehots) const {
   return run(onehots.reshape({onehots.size(0), -1}), parameters_.size() / 2);
+}
+
+void VaeModel::restore(const train::Checkpoint& checkpoint, at::ScalarType dtype) {
+  const at::NoGradGuard no_grad;
+  for (auto& [name, tensor] : parameters_) {
+    const at::Tensor& stored = checkpoint.tensor("model." + name);
+    if (stored.sizes() != tensor.sizes()) {
+      throw InvalidInput("checkpoint: model." + name + " has another shape");
+    }
+    if (tensor.scalar_type() != dtype) tensor = tensor.to(dtype).requires_grad_();
+    tensor.copy_(stored);
+  }
 }
 
 VaeLoss VaeModel::loss(const at::Tensor& images, const Estimator& estimator, const Key& key) const {

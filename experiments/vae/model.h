@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "gradthru/categorical.h"
+#include "train/checkpoint.h"
 
 namespace gradthru::experiments {
 
@@ -46,6 +47,10 @@ class VaeModel {
   VaeLoss loss(const at::Tensor& images, const Estimator& estimator, const Key& key) const;
 
   const VaeShape& shape() const { return shape_; }
+
+  /// Takes `model.<name>` of a checkpoint for every parameter, in the given dtype.
+  /// Errors: InvalidInput for a missing one or one of another shape.
+  void restore(const train::Checkpoint& checkpoint, at::ScalarType dtype = at::kFloat);
 
   /// Name and tensor, in a fixed order: `encoder.0.weight`.
   const std::vector<std::pair<std::string, at::Tensor>>& named_parameters() const {

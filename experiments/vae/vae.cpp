@@ -7,12 +7,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <mutex>
 #include <sstream>
 
-#include "data/image_set.h"
 #include "experiments/vae/exact_bound.h"
 #include "experiments/vae/model.h"
+#include "experiments/vae/setup.h"
 #include "experiments/vae/tuned.h"
 #include "train/optimiser.h"
 #include "train/streams.h"
@@ -23,67 +22,6 @@ namespace {
 using train::Checkpoint;
 using train::Config;
 using train::MetricLine;
-
-std::vector<train::ConfigKey> keys() {
-  return {
-      {"latent", std::string("8x4"), "categories x latent variables", {}},
-      {"tuned_tau", false, "take each method's backward temperature from the tuned table", {}},
-      {"epochs", int64_t{2}, "passes over the training images", {.min = 1}},
-      {"batch_size", int64_t{100}, "images per update", {.min = 1}},
-      {"optimiser.name",
-       std::string("adam"),
-       "adam, radam or sgd; not set: the tuned one of the method and the cell",
-       {.choices = train::optimiser_names()}},
-      {"optimiser.lr", 5e-4, "learning rate; not set: the tuned one", {.above = 0}},
-      {"model.hidden", std::vector<int64_t>{512, 256}, "encoder widths, mirrored", {.min = 1}},
-      {"model.relu_logits", false, "ReLU on the logits too (the GST network)", {}},
-      {"data.name",
-       std::string("mnist"),
-       "images",
-       {.choices = {"mnist", "fashion-mnist", "digits"}}},
-      {"data.dir", std::string(""), "root folder of the data sets", {}},
-      {"data.verify", true, "check sizes and SHA-256 of the files", {}},
-      {"data.train_limit", int64_t{0}, "use only the first n training images; 0: all", {.min = 0}},
-      {"data.test_limit", int64_t{0}, "use only the first n test images; 0: all", {.min = 0}},
-      {"eval.exact",
-       std::string("last"),
-       "when to enumerate the exact bound of a small latent: never, last or every epoch",
-       {.choices = {"never", "last", "every"}}},
-      {"run.checkpoint_seconds", 30.0, "between checkpoints inside an epoch", {.min = 0}},
-  };
-}
-
-VaeShape shape_of(const Config& config, int64_t pixels) {
-  VaeShape shape;
-  std::tie(shape.K, shape.L) = parse_latent(config.text("latent"));
-  shape.pixels = pixels;
-  shape.hidden = config.integers("model.hidden");
-  shape.relu_logits = config.boolean("model.relu_logits");
-  return shape;
-}
-
-/// Loads each data set once per process: the runs of a sweep share it.
-std::shared_ptr<const data::ImageSet> images_of(const Config& config) {
-  static std::mutex mutex;
-  static std::string kept_name;
-  static std::shared_ptr<const data::ImageSet> kept;
-  const std::lock_guard<std::mutex> lock(mutex);
-  const std::string name = config.text("data.name"), dir = config.text("data.dir");
-  const bool verify = config.boolean("data.verify");
-  const std::string identity = name + "\n" + dir + (verify ? "\n1" : "\n0");
-  if (!kept || kept_name != identity) {
-    data::LoadOptions options;
-    if (!dir.empty()) options.dir = dir;
-    options.verify = verify;
-    kept = std::make_shared<data::ImageSet>(data::load_images(name, options));
-    kept_name = identity;
-  }
-  return kept;
-}
-
-at::Tensor first_of(const at::Tensor& images, int64_t limit) {
-  return limit > 0 && limit < images.size(0) ? images.narrow(0, 0, limit) : images;
-}
 
 /// Sums of per-example metrics, weighted by batch size; nothing waits for a value before the end.
 class Averages {
@@ -184,14 +122,7 @@ class VaeTraining : public train::Training {
   }
 
   void restore(const Checkpoint& checkpoint) override {
-    const at::NoGradGuard no_grad;
-    for (const auto& [name, tensor] : model_.named_parameters()) {
-      const at::Tensor& stored = checkpoint.tensor("model." + name);
-      if (stored.sizes() != tensor.sizes()) {
-        throw InvalidInput("checkpoint: model." + name + " has another shape");
-      }
-      const_cast<at::Tensor&>(tensor).copy_(stored);
-    }
+    model_.restore(checkpoint);
     train::restore(*optimiser_, checkpoint, "optimiser.");
     averages_.restore(checkpoint);
     noise_.offset = static_cast<uint64_t>(checkpoint.integer("noise.offset"));
@@ -327,7 +258,7 @@ StartedRun start(const RunPlan& plan) {
 Experiment vae() {
   return {.name = "vae",
           .summary = "categorical VAE on grey images: six latent sizes, any estimator",
-          .keys = keys(),
+          .keys = vae_keys(),
           .resolve = resolve,
           .start = start,
           .columns = {"train_nelbo", "test_nelbo", "test_recon", "test_kl", "test_nelbo_exact",

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from tiny_data import MISTAKE, assert_done, assert_refused, gradthru
+from tiny_data import MISTAKE, assert_done, assert_refused, data, gradthru, tiny_vae
 
 QUADRATIC = {
     "format": "gradthru-problem",
@@ -99,7 +99,7 @@ def test_same_seed_gives_the_same_figures(gradthru, tmp_path):
 @pytest.mark.parametrize("name", ["linear", "quadratic", "cubic", "parity", "polynomial", "mlp"])
 def test_built_in_problems_print_a_table(gradthru, name):
     result = assert_done(
-        gradthru("fidelity", "--problem", name, "--latent", "3x2", "--methods", "st;disarm")
+        gradthru("fidelity", "--problem", name, "--latent", "2x3", "--methods", "st;disarm")
     )
     lines = result.stdout.splitlines()
     assert lines[0] == f"{name}, 3 variables of 2 categories"
@@ -110,10 +110,45 @@ def test_built_in_problems_print_a_table(gradthru, name):
 def test_polynomial_is_known_without_enumeration(gradthru, tmp_path):
     out = tmp_path / "out.json"
     assert_done(
-        gradthru("fidelity", "--problem", "polynomial", "--latent", "128x2", "--p", "1.5",
+        gradthru("fidelity", "--problem", "polynomial", "--latent", "2x128", "--p", "1.5",
                  "--methods", "rloo(4)", "--samples", 64, "--json", out)
     )
     assert len(json.loads(out.read_text())["results"][0]["exact_gradient"]) == 128
+
+
+def test_sweep_measures_every_method_at_every_value(gradthru, tmp_path):
+    results = measured(gradthru, tmp_path, QUADRATIC, "st;reinmax", "--sweep", "tau=0.5:2:4")
+    taus = ["0.5", "", "1.5", "2"]
+    expected = [f"{name}({tau})" if tau else name for name in ("st", "reinmax") for tau in taus]
+    assert [r["method"] for r in results] == expected
+    alone = measured(gradthru, tmp_path, QUADRATIC, "st(1.5)")
+    assert alone[0] == results[2]
+    # Second order only at the temperature of the law.
+    assert results[5]["relative_bias"] <= 1e-12 < results[4]["relative_bias"]
+
+
+def test_sweep_over_two_keys_is_a_grid(gradthru, tmp_path):
+    results = measured(
+        gradthru, tmp_path, QUADRATIC, "gumbel_softmax", "--samples", 64,
+        "--sweep", "tau_f=0.5,1;tau_b=0.3,0.6,0.9",
+    )
+    assert [(r["tau_f"]) for r in results] == [0.5] * 3 + [1] * 3
+    assert len({r["method"] for r in results}) == 6
+
+
+def test_probe_of_a_run(gradthru, data, tmp_path):
+    run, out = tmp_path / "run", tmp_path / "out.json"
+    assert_done(gradthru(*tiny_vae(data), "--methods", "st(1.3)", "--out", run))
+    assert_done(
+        gradthru("fidelity", "--run", run, "--images", 3, "--methods", "exact;indecater;st;reinmax",
+                 "--json", out)
+    )
+    exact, indecater, st, reinmax = json.loads(out.read_text())["results"]
+    assert len(exact["exact_gradient"]) == 3
+    assert exact["relative_bias"] == 0
+    assert indecater["relative_bias"] <= 1e-10
+    assert st["relative_bias"] > 1e-6 and reinmax["relative_bias"] > 1e-6
+    assert_refused(gradthru("fidelity", "--run", run, "--images", 0), MISTAKE, "--images must be in")
 
 
 def changed(path, value):
@@ -164,13 +199,23 @@ def test_bad_file_is_told_in_one_line(gradthru, tmp_path, text, message):
     [
         (["--problem", "quadratik"], "did you mean 'quadratic'?"),
         (["--problem", "no/such.json"], "unknown problem 'no/such.json'"),
-        (["--problem", "linear", "--latent", "3"], "<variables>x<categories>"),
-        (["--problem", "linear", "--latent", "0x3"], "got 0x3"),
-        (["--problem", "linear", "--latent", "30x2"], "states; at most 1048576 are enumerated"),
+        (["--problem", "linear", "--latent", "3"], "latent"),
+        (["--problem", "linear", "--latent", "3x0"], "latent"),
+        (["--problem", "linear", "--latent", "2x30"], "states; at most 1048576 are enumerated"),
         (["--problem", "linear", "--methods", "st(exp(1,0.1))"], "not a schedule"),
         (["--problem", "linear", "--methods", "arm"], "2 categories, got 4"),
         (["--problem", "linear", "--methods", "rloo", "--samples", "10"], "draws must be >= 64"),
         (["--problem", "polynomial", "--p", "0.5"], "p must be"),
+        ([], "give --problem or --run"),
+        (["--problem", "linear", "--run", "x"], "give --problem or --run"),
+        (["--run", "no/such"], "cannot read no/such/config.toml"),
+        (["--problem", "linear", "--sweep", "tau"], "--sweep must be <key>=<from>:<to>:<count>"),
+        (["--problem", "linear", "--sweep", "tau=1:2"], "got 'tau=1:2'"),
+        (["--problem", "linear", "--sweep", "tau=1:2:1"], "got 'tau=1:2:1'"),
+        (["--problem", "linear", "--sweep", "tau=1:2:x"], "got 'tau=1:2:x'"),
+        (["--problem", "linear", "--sweep", "tau=1,"], "got 'tau=1,'"),
+        (["--problem", "linear", "--sweep", "tua=1"], "did you mean 'tau'?"),
+        (["--problem", "linear", "--methods", "st(tau_b=2)", "--sweep", "tau_b=1,2"], "excludes tau_b"),
     ],
 )
 def test_bad_request_is_refused(gradthru, arguments, message):
@@ -186,4 +231,4 @@ def test_table_has_no_gradient(gradthru, tmp_path):
 def test_size_of_a_file_is_the_file_s(gradthru, tmp_path):
     file = tmp_path / "problem.json"
     file.write_text(json.dumps(QUADRATIC))
-    assert_refused(gradthru("fidelity", "--problem", file, "--latent", "2x3"), MISTAKE, "is a file")
+    assert_refused(gradthru("fidelity", "--problem", file, "--latent", "3x2"), MISTAKE, "with the file")
