@@ -9,6 +9,7 @@
 #include "reference/score.h"
 #include "support/enumeration.h"
 #include "support/random.h"
+#include "support/refusal.h"
 #include "support/tolerance.h"
 
 // The estimate of an expectation: the score-function estimators against their formulas and, by
@@ -19,13 +20,13 @@ using gradthru::Coding;
 using gradthru::Estimator;
 using gradthru::Evaluation;
 using gradthru::ExpectationOptions;
-using gradthru::InvalidInput;
 using gradthru::Key;
 using gradthru::Method;
 using gradthru::parse_estimator;
 using reference::Row;
 using reference::States;
 using reference::Table;
+using support::expect_refused;
 
 constexpr double kTolerance = 1e-12;
 
@@ -405,16 +406,6 @@ TEST(Edges, EveryDtype) {
       EXPECT_EQ(grad.scalar_type(), dtype) << spec;
       EXPECT_TRUE(grad.isfinite().all().item<bool>()) << spec;
     }
-  }
-}
-
-void expect_refused(const std::function<void()>& call, const std::string& part) {
-  try {
-    call();
-    ADD_FAILURE() << "accepted: " << part;
-  } catch (const InvalidInput& error) {
-    EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
-    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
   }
 }
 

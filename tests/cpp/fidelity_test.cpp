@@ -11,6 +11,7 @@
 #include "lab/exact.h"
 #include "reference/score.h"
 #include "support/enumeration.h"
+#include "support/refusal.h"
 #include "support/tolerance.h"
 
 // The lab: exact gradients against finite sums written out, traits by enumeration over several
@@ -20,7 +21,6 @@ namespace {
 using gradthru::Estimator;
 using gradthru::Exact;
 using gradthru::Function;
-using gradthru::InvalidInput;
 using gradthru::parse_estimator;
 using gradthru::lab::builtin_problem;
 using gradthru::lab::Fidelity;
@@ -29,6 +29,7 @@ using gradthru::lab::Problem;
 using gradthru::lab::ProblemSize;
 using reference::States;
 using reference::Table;
+using support::expect_refused;
 
 const std::vector<std::string> kNames = gradthru::lab::builtin_names();
 
@@ -201,15 +202,6 @@ TEST(Sampled, TheNumberOfDrawsAtOnceChangesNothing) {
   const at::Tensor rest = gradthru::lab::estimates(
       small, gradthru::gumbel_softmax(), 4, {.key = gradthru::Key{.seed = 3, .row0 = 6 * 2}});
   support::expect_same_bits(rest, whole.slice(0, 6), "draws 6 to 10");
-}
-
-void expect_refused(const std::function<void()>& call, const std::string& part) {
-  try {
-    call();
-    ADD_FAILURE() << "accepted: " << part;
-  } catch (const InvalidInput& error) {
-    EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
-  }
 }
 
 TEST(Refusal, SaysWhatIsWanted) {
