@@ -15,9 +15,6 @@ namespace {
 
 using at::Tensor;
 
-/// Elements of the points that f gets at once.
-constexpr int64_t kBlockElements = int64_t{1} << 21;
-
 int64_t number_of_states(const Problem& p) {
   const double states = std::pow(static_cast<double>(p.K()), static_cast<double>(p.L()));
   if (states <= static_cast<double>(kMostStates)) return static_cast<int64_t>(states);

@@ -14,6 +14,9 @@ namespace gradthru::lab {
 /// More states than these are not enumerated.
 inline constexpr int64_t kMostStates = int64_t{1} << 20;
 
+/// Elements of the logits of all rows that are worked on at once.
+inline constexpr int64_t kBlockElements = int64_t{1} << 21;
+
 /// dJ / dlogits at tau_f, [B, L, K]: what the problem knows, or the sum over all K^L states of each
 /// row, in blocks, from values of f alone.
 /// Errors: InvalidInput where there are more than kMostStates.

@@ -18,9 +18,6 @@ constexpr int64_t kGroups = 32;            // of draws, for intervals
 constexpr double kStudent = 2.0395134464;  // 97.5 % of Student's t with kGroups - 1 = 31 degrees
 constexpr int64_t kMostSamples = 4096;     // of the curves
 
-/// Elements of one block of draws: logits of all its rows.
-constexpr int64_t kBlockElements = int64_t{1} << 21;
-
 double length_of(const Tensor& t) {
   return t.norm().item<double>();
 }
