@@ -14,6 +14,7 @@
 #include "bench/eager.h"
 #include "bench/interleave.h"
 #include "cli/bench_table.h"
+#include "cli/methods.h"
 #include "gradthru/categorical.h"
 #include "gradthru/error.h"
 
@@ -85,17 +86,6 @@ std::vector<Shape> parse_shapes(const std::string& text) {
     begin = end + 1;
   }
   return shapes;
-}
-
-std::vector<Estimator> parse_constant_estimators(const std::string& text) {
-  auto estimators = parse_estimators(text);
-  for (const Estimator& estimator : estimators) {
-    if (!estimator.is_constant()) {
-      throw InvalidInput("bench: a temperature must be a number, not a schedule, got '" +
-                         to_string(estimator) + "'");
-    }
-  }
-  return estimators;
 }
 
 /// One cell of the table: data, candidates that were found valid, and what was not.
@@ -227,7 +217,7 @@ void print(const std::vector<BenchCell>& cells, const BenchOptions& options) {
 
 int run(const BenchOptions& options) {
   const auto shapes = parse_shapes(options.shapes);
-  const auto estimators = parse_constant_estimators(options.estimators);
+  const auto estimators = parse_constant_estimators("bench", options.estimators);
   if (options.list) {
     list_what_is_measured();
     return 0;

@@ -11,6 +11,7 @@
 
 #include "cli/fidelity_sweep.h"
 #include "cli/fidelity_table.h"
+#include "cli/methods.h"
 #include "experiments/vae/model.h"
 #include "experiments/vae/probe.h"
 #include "lab/builtin_problems.h"
@@ -69,14 +70,8 @@ std::vector<Estimator> estimators_of(const FidelityCommand& asked) {
   std::vector<SweepAxis> axes;
   if (!asked.sweep.empty()) axes = parse_sweep(asked.sweep);
   std::vector<Estimator> estimators;
-  for (const Estimator& e : parse_estimators(asked.methods)) {
+  for (const Estimator& e : parse_constant_estimators("fidelity", asked.methods)) {
     for (const Estimator& one : swept(e, axes)) estimators.push_back(one);
-  }
-  for (const Estimator& e : estimators) {
-    if (!e.is_constant()) {
-      throw InvalidInput("fidelity: a temperature must be a number, not a schedule, got '" +
-                         to_string(e) + "'");
-    }
   }
   return estimators;
 }

@@ -1,5 +1,8 @@
 #include "experiments/experiment.h"
 
+#include <fstream>
+#include <sstream>
+
 #include "experiments/vae/vae.h"
 
 namespace gradthru::experiments {
@@ -56,6 +59,24 @@ train::Config preset_config(const Experiment& experiment, std::string_view prese
   const auto names = preset_names(experiment);
   throw InvalidInput("unknown preset '" + std::string(preset) + "' of " + experiment.name +
                      did_you_mean(preset, names) + " (known: " + listed(names) + ")");
+}
+
+std::string read_text(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  if (file.peek() != std::ifstream::traits_type::eof()) text << file.rdbuf();
+  // A folder can be opened; only reading tells.
+  if (!file.is_open() || file.bad() || text.bad()) {
+    throw InvalidInput("cannot read '" + path.string() + "'");
+  }
+  return text.str();
+}
+
+train::Config config_of_run(const Experiment& experiment, const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / "config.toml";
+  train::Config config = preset_config(experiment, preset_names(experiment).front());
+  config.merge_toml(read_text(path), path.string());
+  return config;
 }
 
 }  // namespace gradthru::experiments

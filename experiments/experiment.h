@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
@@ -59,5 +60,11 @@ std::vector<std::string> preset_names(const Experiment& experiment);
 /// The declared keys with `methods` and `seeds`, after the preset. Errors: InvalidInput for an
 /// unknown preset.
 train::Config preset_config(const Experiment& experiment, std::string_view preset);
+
+/// The text of a file. Errors: InvalidInput if it cannot be read.
+std::string read_text(const std::filesystem::path& path);
+
+/// The configuration in the folder of a run. Errors: InvalidInput if it cannot be read.
+train::Config config_of_run(const Experiment& experiment, const std::filesystem::path& folder);
 
 }  // namespace gradthru::experiments

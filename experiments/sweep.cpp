@@ -1,7 +1,6 @@
 #include "experiments/sweep.h"
 
 #include <charconv>
-#include <fstream>
 #include <iostream>
 #include <set>
 #include <sstream>
@@ -36,21 +35,10 @@ std::string quoted(const std::string& text) {
   return result + "\"";
 }
 
-std::string read_file(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  if (file.peek() != std::ifstream::traits_type::eof()) text << file.rdbuf();
-  // A folder can be opened; only reading tells.
-  if (!file.is_open() || file.bad() || text.bad()) {
-    throw InvalidInput("cannot read '" + path.string() + "'");
-  }
-  return text.str();
-}
-
 Config requested_config(const SweepRequest& request, const Experiment& experiment) {
   Config config = preset_config(experiment, request.preset);
   if (request.config_file) {
-    config.merge_toml(read_file(*request.config_file), request.config_file->string());
+    config.merge_toml(read_text(*request.config_file), request.config_file->string());
   }
   for (const auto& assignment : request.assignments) config.set(assignment);
   if (request.methods) {
@@ -141,10 +129,8 @@ void place_runs(std::vector<PlannedRun>& runs, const SweepRequest& request) {
 /// A run that is resumed must be the same run.
 void check_same_config(const std::filesystem::path& folder, const Experiment& experiment,
                        const Config& config) {
-  const auto path = folder / "config.toml";
-  if (!std::filesystem::exists(path)) return;
-  Config before = preset_config(experiment, preset_names(experiment).front());
-  before.merge_toml(read_file(path), path.string());
+  if (!std::filesystem::exists(folder / "config.toml")) return;
+  const Config before = config_of_run(experiment, folder);
   const auto differing = config.differing_keys(before, kIncidental);
   if (differing.empty()) return;
   std::string keys;

@@ -25,23 +25,12 @@ int64_t number_of_states(const Problem& p) {
                      std::to_string(kMostStates) + " are enumerated");
 }
 
-/// States `first` to `last` of all, the first variable slowest: [last - first, L].
-Tensor states(const Problem& p, int64_t first, int64_t last) {
-  Tensor rest = at::arange(first, last, at::kLong);
-  Tensor index = at::empty({last - first, p.L()}, at::kLong);
-  for (int64_t i = p.L(); i-- > 0;) {
-    index.select(1, i).copy_(rest.remainder(p.K()));
-    rest = at::floor_divide(rest, p.K());
-  }
-  return index;
-}
-
 /// Calls `look` with the states of one block after the other, [m, L].
 void for_blocks(const Problem& p, const std::function<void(const Tensor& index)>& look) {
   const int64_t count = number_of_states(p);
   const int64_t block = std::max<int64_t>(1, kBlockElements / p.logits.numel());
   for (int64_t first = 0; first < count; first += block) {
-    look(states(p, first, std::min(count, first + block)));
+    look(states(p.K(), p.L(), first, std::min(count, first + block)));
   }
 }
 
@@ -86,7 +75,9 @@ Tensor exact_gradient(const Problem& p, double tau_f) {
 }
 
 bool is_enumerable(const Estimator& e) {
-  if (e.method == Method::rloo || e.method == Method::disarm) return false;
+  for (const Method other : {Method::exact, Method::rloo, Method::disarm}) {
+    if (e.method == other) return false;
+  }
   if (e.method == Method::indecater && e.samples > 1) return false;
   return traits(e).discrete_only;
 }
@@ -150,7 +141,7 @@ Tensor estimates(const Problem& p, const Estimator& e, int64_t draws,
 std::vector<Moments> enumerated_moments(const Problem& p,
                                         const std::vector<Estimator>& estimators) {
   std::vector<Sums> sums;
-  bool gradient_wanted = false, states_wanted = false;
+  bool gradient_wanted = false;
   for (const Estimator& e : estimators) {
     require_gradient(p, e);
     if (!is_enumerable(e)) {
@@ -160,13 +151,11 @@ std::vector<Moments> enumerated_moments(const Problem& p,
     }
     sums.push_back({traits(e).sampling_tau, {}, {}, {}});
     gradient_wanted |= traits(e).needs_gradient;
-    states_wanted |= e.method != Method::exact;
   }
   const auto look = [&](const Tensor& index) {
     const Tensor g = gradient_wanted ? gradient_of_f(p, index) : Tensor();
     for (size_t i = 0; i < sums.size(); ++i) {
       const Estimator& e = estimators[i];
-      if (e.method == Method::exact) continue;
       const Tensor estimate =
           traits(e).needs_gradient
               ? pulled_back(p, e, index, g)
@@ -174,16 +163,9 @@ std::vector<Moments> enumerated_moments(const Problem& p,
       sums[i].add(estimate, probability(p, index, sums[i].tau_f));
     }
   };
-  if (states_wanted) for_blocks(p, look);
+  if (!sums.empty()) for_blocks(p, look);
   std::vector<Moments> all;
-  for (size_t i = 0; i < sums.size(); ++i) {
-    if (estimators[i].method == Method::exact) {
-      const Tensor exact = exact_gradient(p, sums[i].tau_f);
-      all.push_back({exact, at::zeros_like(exact)});
-    } else {
-      all.push_back(sums[i].moments());
-    }
-  }
+  for (const Sums& one : sums) all.push_back(one.moments());
   return all;
 }
 

@@ -28,7 +28,7 @@ struct Moments {
   at::Tensor variance;
 };
 
-/// Whether an estimate is a function of one sample of the variables, or of nothing random.
+/// Whether an estimate is a function of one sample of the variables.
 bool is_enumerable(const Estimator& estimator);
 
 /// The moments of enumerable estimators, in their order, by the sum over all states of each row. f

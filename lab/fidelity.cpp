@@ -206,12 +206,18 @@ std::vector<Fidelity> measure(const Problem& p, const std::vector<Estimator>& es
     result.exact_gradient = known;
     result.enumerated = is_enumerable(e) && !options.sampled;
     if (result.enumerated) enumerated.push_back(e);
+    if (e.method == Method::exact) {
+      result.enumerated = true;
+      result = from_moments({known, at::zeros_like(known)}, result);
+    }
     results.push_back(result);
   }
   const std::vector<Moments> moments = enumerated_moments(p, enumerated);
   auto next = moments.begin();
   for (Fidelity& result : results) {
-    result = result.enumerated ? from_moments(*next++, result) : from_draws(p, result, options);
+    if (!result.mean.defined()) {
+      result = result.enumerated ? from_moments(*next++, result) : from_draws(p, result, options);
+    }
     result.relative_std = std::sqrt(result.variance) / length_of(result.mean);
   }
   return results;

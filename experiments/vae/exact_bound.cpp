@@ -8,20 +8,14 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "gradthru/expectation.h"
+
 namespace gradthru::experiments {
 
 at::Tensor all_codes(int64_t K, int64_t L) {
   int64_t count = 1;
   for (int64_t l = 0; l < L; ++l) count *= K;
-  const at::Tensor number = at::arange(count, at::kLong);
-  at::Tensor codes = at::zeros({count, L, K});
-  int64_t stride = count;
-  for (int64_t l = 0; l < L; ++l) {
-    stride /= K;
-    const at::Tensor category = number.floor_divide(stride).remainder(K);
-    codes.select(1, l).scatter_(1, category.unsqueeze(1), 1.0);
-  }
-  return codes;
+  return at::one_hot(states(K, L, 0, count), K).to(at::kFloat);
 }
 
 ExactBound exact_bound(const VaeModel& model, const at::Tensor& images) {

@@ -4,8 +4,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 
-#include <fstream>
-#include <sstream>
 #include <string>
 
 #include "experiments/experiment.h"
@@ -15,25 +13,8 @@
 #include "train/checkpoint.h"
 
 namespace gradthru::experiments {
-namespace {
-
-train::Config config_of(const std::filesystem::path& run) {
-  const std::filesystem::path path = run / "config.toml";
-  std::ifstream file(path);
-  std::ostringstream text;
-  if (!(file && text << file.rdbuf())) {
-    throw InvalidInput("--run must be the folder of a run of vae; cannot read " + path.string());
-  }
-  const Experiment experiment = vae();
-  train::Config config = preset_config(experiment, preset_names(experiment).front());
-  config.merge_toml(text.str(), path.string());
-  return config;
-}
-
-}  // namespace
-
 lab::Problem vae_probe(const std::filesystem::path& run, int64_t images) {
-  const train::Config config = config_of(run);
+  const train::Config config = config_of_run(vae(), run);
   const auto set = images_of(config);
   if (images < 1 || images > set->train_images.size(0)) {
     throw InvalidInput("--images must be in [1, " + std::to_string(set->train_images.size(0)) +

@@ -88,6 +88,10 @@ GRADTHRU_API at::Tensor expectation(const Function& f, const at::Tensor& logits,
                                     const Estimator& estimator, Coding coding,
                                     const ExpectationOptions& options = {});
 
+/// The categories of L variables in states `first` to `last` (not included) of all K^L, the first
+/// variable slowest: int64 [last - first, L].
+GRADTHRU_API at::Tensor states(int64_t K, int64_t L, int64_t first, int64_t last);
+
 /// How many offsets of the random stream one call of `expectation` or `Evaluation` uses.
 GRADTHRU_API uint64_t expectation_offsets_used(const Estimator& estimator,
                                                const ExpectationOptions& options = {});

@@ -118,24 +118,19 @@ Tensor zero_of_log_prob(const Variables& v, const Tensor& index) {
 }
 
 Half exact_half(const Variables& v) {
-  const double states = std::pow(static_cast<double>(v.K()), static_cast<double>(v.L()));
-  if (states > static_cast<double>(v.options.most_states)) {
+  const double count = std::pow(static_cast<double>(v.K()), static_cast<double>(v.L()));
+  if (count > static_cast<double>(v.options.most_states)) {
     fail(v.estimator, std::to_string(v.L()) + " variables of " + std::to_string(v.K()) +
-                          " categories have " + number_text(states) + " states; at most " +
+                          " categories have " + number_text(count) + " states; at most " +
                           std::to_string(v.options.most_states) + " are enumerated");
   }
   if (v.options.given) fail(v.estimator, "draws nothing, got samples in `given`");
-  Tensor rest = at::arange(static_cast<int64_t>(states), v.logits.options().dtype(at::kLong));
-  std::vector<Tensor> digits(static_cast<size_t>(v.L()));
-  for (auto digit = digits.rbegin(); digit != digits.rend(); ++digit) {
-    *digit = rest.remainder(v.K());
-    rest = at::floor_divide(rest, v.K());
-  }
+  const auto E = static_cast<int64_t>(count);
   std::vector<int64_t> sizes(static_cast<size_t>(v.logits.dim()), 1);
-  sizes.front() = static_cast<int64_t>(states);
+  sizes.front() = E;
   sizes.back() = v.L();
   const Tensor index =
-      at::stack(digits, -1).view(sizes).expand(v.index_sizes(static_cast<int64_t>(states)));
+      states(v.K(), v.L(), 0, E).to(v.logits.device()).view(sizes).expand(v.index_sizes(E));
   return {v.points_of(index),
           [p = v.log_prob(index).exp()](const Tensor& values) { return (p * values).sum(0); }};
 }
@@ -361,6 +356,21 @@ Tensor expectation(const Function& f, const Tensor& logits, const Estimator& e, 
                    const ExpectationOptions& options) {
   const Evaluation half(logits, e, coding, options);
   return half.combine(f(half.points())).mean();
+}
+
+Tensor states(int64_t K, int64_t L, int64_t first, int64_t last) {
+  if (K < 1 || L < 0 || first < 0 || last < first) {
+    throw InvalidInput("states: wanted K >= 1, L >= 0 and 0 <= first <= last, got " +
+                       std::to_string(K) + ", " + std::to_string(L) + ", " + std::to_string(first) +
+                       ", " + std::to_string(last));
+  }
+  Tensor rest = at::arange(first, last, at::kLong);
+  Tensor index = at::empty({last - first, L}, at::kLong);
+  for (int64_t l = L; l-- > 0;) {
+    index.select(1, l).copy_(rest.remainder(K));
+    rest = at::floor_divide(rest, K);
+  }
+  return index;
 }
 
 uint64_t expectation_offsets_used(const Estimator& e, const ExpectationOptions& options) {

@@ -208,7 +208,7 @@ def test_bad_file_is_told_in_one_line(gradthru, tmp_path, text, message):
         (["--problem", "polynomial", "--p", "0.5"], "p must be"),
         ([], "give --problem or --run"),
         (["--problem", "linear", "--run", "x"], "give --problem or --run"),
-        (["--run", "no/such"], "cannot read no/such/config.toml"),
+        (["--run", "no/such"], "cannot read 'no/such/config.toml'"),
         (["--problem", "linear", "--sweep", "tau"], "--sweep must be <key>=<from>:<to>:<count>"),
         (["--problem", "linear", "--sweep", "tau=1:2"], "got 'tau=1:2'"),
         (["--problem", "linear", "--sweep", "tau=1:2:1"], "got 'tau=1:2:1'"),

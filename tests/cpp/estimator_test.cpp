@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "support/estimators.h"
+#include "support/refusal.h"
 
 // Specs and parameters: what a user writes down, and what is refused.
 namespace {
@@ -26,20 +27,9 @@ using gradthru::Temperature;
 using gradthru::to_string;
 using testing::HasSubstr;
 
-/// Accepts a call that throws InvalidInput with one line that holds `part`.
-template <typename Call>
-void expect_refused(const Call& call, const std::string& part, const std::string& what) {
-  try {
-    call();
-    ADD_FAILURE() << what << " was accepted";
-  } catch (const InvalidInput& error) {
-    EXPECT_THAT(error.what(), HasSubstr(part)) << what;
-    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << what;
-  }
-}
-
 void expect_spec_refused(const std::string& spec, const std::string& part = "") {
-  expect_refused([&] { parse_estimator(spec); }, part, spec);
+  SCOPED_TRACE(spec);
+  support::expect_refused([&] { parse_estimator(spec); }, part);
 }
 
 void expect_equal(const std::string& spec, const Estimator& expected) {
