@@ -9,10 +9,11 @@
 #include <string>
 #include <tuple>
 
+#include "cli/fidelity_plot.h"
 #include "cli/fidelity_sweep.h"
 #include "cli/fidelity_table.h"
 #include "cli/methods.h"
-#include "experiments/vae/model.h"
+#include "experiments/latent.h"
 #include "experiments/vae/probe.h"
 #include "lab/builtin_problems.h"
 #include "lab/fidelity.h"
@@ -33,7 +34,7 @@ constexpr const char* kMethods =
     "exact;st;zgr;reinmax(1.3);gst;gumbel_softmax;gumbel_rao;reinforce;rloo";
 
 struct FidelityCommand {
-  std::string problem, run, latent = "4x3", methods = kMethods, sweep, json;
+  std::string problem, run, latent = "4x3", methods = kMethods, sweep, json, plot;
   lab::ProblemSize size;
   lab::FidelityOptions options;
   uint64_t draw_seed = 0;
@@ -65,30 +66,28 @@ lab::Problem problem_of(FidelityCommand& asked, const CLI::App& command) {
   return run ? experiments::vae_probe(asked.run, asked.images) : lab::read_problem(asked.problem);
 }
 
-/// The methods, each at every point of the sweep.
-std::vector<Estimator> estimators_of(const FidelityCommand& asked) {
+int run(FidelityCommand& asked, const CLI::App& command) {
   std::vector<SweepAxis> axes;
   if (!asked.sweep.empty()) axes = parse_sweep(asked.sweep);
+  if (!asked.plot.empty()) check_plot(axes);
+  // The methods, each at every point of the sweep.
+  std::vector<std::string> methods;
   std::vector<Estimator> estimators;
   for (const Estimator& e : parse_constant_estimators("fidelity", asked.methods)) {
+    methods.push_back(to_string(e));
     for (const Estimator& one : swept(e, axes)) estimators.push_back(one);
   }
-  return estimators;
-}
-
-int run(FidelityCommand& asked, const CLI::App& command) {
-  const auto estimators = estimators_of(asked);
   const lab::Problem problem = problem_of(asked, command);
   if (asked.threads > 0) at::set_num_threads(asked.threads);
   asked.options.key = {.seed = asked.draw_seed};
   const auto results = lab::measure(problem, estimators, asked.options);
-  std::cout << problem.name << ", "
-            << (problem.B() == 1 ? "" : std::to_string(problem.B()) + " rows of ") << problem.L()
-            << (problem.L() == 1 ? " variable of " : " variables of ") << problem.K()
-            << " categories\n\n"
-            << fidelity_table(results);
+  std::cout << problem_line(problem) << "\n\n" << fidelity_table(results);
   if (!asked.json.empty()) {
     train::write_atomically(asked.json, fidelity_json(problem, results).dump(1) + "\n");
+  }
+  if (!asked.plot.empty()) {
+    const auto page = fidelity_page({problem, methods, axes, results});
+    train::write_atomically(asked.plot, report::html(page));
   }
   return 0;
 }
@@ -122,6 +121,7 @@ void add_fidelity_command(CLI::App& program, int& exit_code) {
       ->capture_default_str();
   command->add_flag("--sampled", asked->options.sampled, "Also draw what could be enumerated");
   command->add_option("--json", asked->json, "File for every figure");
+  command->add_option("--plot", asked->plot, "Page (HTML) with charts of the figures");
   command->add_option("--threads", asked->threads, "Threads; default: all cores")
       ->check(CLI::Range(1, 1024));
   command->callback([asked, command, &exit_code] { exit_code = run(*asked, *command); });

@@ -65,7 +65,13 @@ Json by_samples_json(const Fidelity& f) {
 
 }  // namespace
 
-std::string fidelity_table(const std::vector<Fidelity>& results) {
+std::string problem_line(const lab::Problem& problem) {
+  return problem.name + ", " + (problem.B() == 1 ? "" : std::to_string(problem.B()) + " rows of ") +
+         std::to_string(problem.L()) + (problem.L() == 1 ? " variable of " : " variables of ") +
+         std::to_string(problem.K()) + " categories";
+}
+
+std::vector<std::vector<std::string>> fidelity_lines(const std::vector<Fidelity>& results) {
   std::vector<std::vector<std::string>> lines = {
       {"method", "tau_f", "how", "relative bias", "cosine", "relative std", "variance", "f evals"}};
   for (const Fidelity& f : results) {
@@ -75,6 +81,11 @@ std::string fidelity_table(const std::vector<Fidelity>& results) {
                      text(f.cosine, f.enumerated), text("%.4g", f.relative_std),
                      text("%.4g", f.variance), text("%g", count)});
   }
+  return lines;
+}
+
+std::string fidelity_table(const std::vector<Fidelity>& results) {
+  const auto lines = fidelity_lines(results);
   std::string table;
   for (const auto& line : lines) {
     for (size_t column = 0; column < line.size(); ++column) {

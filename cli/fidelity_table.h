@@ -8,7 +8,13 @@
 
 namespace gradthru::cli {
 
-/// One line per estimator.
+/// "quadratic, 3 variables of 4 categories".
+std::string problem_line(const lab::Problem& problem);
+
+/// The cells of the table: a header, and one line per estimator.
+std::vector<std::vector<std::string>> fidelity_lines(const std::vector<lab::Fidelity>& results);
+
+/// They as text, in columns.
 std::string fidelity_table(const std::vector<lab::Fidelity>& results);
 
 /// Every figure: {"problem", "latent", "results": [...]} in the order given.
