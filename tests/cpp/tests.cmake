@@ -9,6 +9,8 @@ gradthru_test(backward_test SOURCES cpp/backward_test.cpp cpp/autograd_test.cpp 
 gradthru_test(exactness_test
   SOURCES cpp/exactness_test.cpp cpp/exactness_noise_test.cpp LIBRARIES gradthru)
 gradthru_test(binary_test SOURCES cpp/binary_test.cpp LIBRARIES gradthru)
+gradthru_test(psa_test
+  SOURCES cpp/psa_test.cpp cpp/psa_exactness_test.cpp LIBRARIES gradthru)
 gradthru_test(mve_test SOURCES cpp/mve_test.cpp LIBRARIES gradthru)
 gradthru_test(reinmax_variants_test SOURCES cpp/reinmax_variants_test.cpp LIBRARIES gradthru)
 gradthru_test(options_test
@@ -95,10 +97,12 @@ function(gradthru_baseline_test program filter)
 endfunction()
 gradthru_baseline_test(options_test "Table/Option.*_dtypes")
 gradthru_baseline_test(backward_test "*.AllSizes/*")
+gradthru_baseline_test(psa_test "Psa*.*")
 gradthru_baseline_test(tail_test "Deep.*:InverseCdf.*:Race.*")
 gradthru_baseline_test(bits_test "*OnTheSplitOfTheBatch/*_Half:*OnTheLayout/*_BFloat16")
 
 # What looks into every kernel: run under sanitizers as well.
-set(kernel_tests philox_test sampler_test backward_test binary_test mve_test soak_test tail_test)
+set(kernel_tests philox_test sampler_test backward_test binary_test mve_test psa_test soak_test
+                 tail_test)
 set_tests_properties(${kernel_tests} PROPERTIES LABELS kernels)
 add_custom_target(kernel_tests DEPENDS ${kernel_tests})
