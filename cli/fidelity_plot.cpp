@@ -16,6 +16,7 @@ using Json = nlohmann::json;
 using report::Column;
 
 constexpr const char* kSeries = "series";  // key of the method without what is swept
+constexpr double kRounding = 1e-10;        // ratios below are zero
 constexpr double kLogarithmic = 30;        // values that span more are on a logarithmic axis
 constexpr const char* kLegend = " A click on a method in the legend singles it out.";
 
@@ -97,10 +98,22 @@ bool sampled(const Measured& m) {
                      [](const lab::Fidelity& f) { return !f.enumerated; });
 }
 
+/// A column of ratios to the length of a gradient.
+Column ratio_column(const Json& rows, const Column& column) {
+  return report::log_column(rows, column, kRounding);
+}
+
 Column bias_column(const Measured& m, const Json& rows) {
-  if (!sampled(m)) return report::log_column(rows, "relative_bias", "relative bias");
-  return report::log_column(rows, "relative_bias", "relative bias", "relative_bias_low",
-                            "relative_bias_high");
+  Column column{.key = "relative_bias", .title = "relative bias"};
+  if (sampled(m)) {
+    column.low = "relative_bias_low";
+    column.high = "relative_bias_high";
+  }
+  return ratio_column(rows, column);
+}
+
+Column spread_column(const Json& rows) {
+  return ratio_column(rows, {.key = "relative_std", .title = "relative std"});
 }
 
 Column cosine_column(const Measured& m) {
@@ -108,13 +121,17 @@ Column cosine_column(const Measured& m) {
   return {.key = "cosine", .title = "cosine", .low = "cosine_low", .high = "cosine_high"};
 }
 
-/// What the triangles of the columns mean.
+/// What the triangles of the columns mean, and where their intervals end.
 std::string floor_note(const Json& rows, const std::vector<Column>& columns) {
   std::string all;
   for (const Column& column : columns) {
-    if (!report::has_triangles(rows, column)) continue;
-    all += " Triangles: a " + column.title + " below " + Json(column.floor).dump() +
-           ", be it exactly zero or zero up to rounding.";
+    if (report::has_triangles(rows, column)) {
+      all += " Triangles: a " + column.title + " below " + Json(column.floor).dump() +
+             ", be it exactly zero or zero up to rounding.";
+    }
+    if (report::has_cut_intervals(rows, column)) {
+      all += " Intervals that reach below " + Json(column.floor).dump() + " are cut there.";
+    }
   }
   return all;
 }
@@ -128,8 +145,7 @@ using Parts = decltype(report::Page::parts);
 void add_at_once(const Measured& m, Parts& parts) {
   const report::Series series{kSeries, "method", m.methods};
   const Json rows = rows_of(m), curves = rows_by_samples(m);
-  const Column bias = bias_column(m, rows),
-               spread = report::log_column(rows, "relative_std", "relative std of one estimate");
+  const Column bias = bias_column(m, rows), spread = spread_column(rows);
   parts.push_back(report::Heading{"Bias and spread"});
   parts.push_back(report::Chart{
       "How far the mean of the estimates is from the exact gradient, in units of its length; and "
@@ -137,8 +153,8 @@ void add_at_once(const Measured& m, Parts& parts) {
           intervals_note(m) + floor_note(rows, {bias, spread}),
       report::points(rows, {bias, spread}, series)});
   parts.push_back(report::Heading{"The mean of M estimates"});
-  const Column M{.key = "M", .title = "M, estimates in the mean", .log = true};
-  const Column error = report::log_column(curves, "relative_rmse", "relative RMSE");
+  const Column M{.key = "M", .title = "M, estimates in the mean", .log = true, .ticks = true};
+  const Column error = ratio_column(curves, {.key = "relative_rmse", .title = "relative RMSE"});
   parts.push_back(report::Chart{
       "Root mean square error in units of the exact gradient's length: it falls with the variance "
       "until only the bias is left." +
@@ -161,9 +177,8 @@ void add_at_once(const Measured& m, Parts& parts) {
 void add_curves(const Measured& m, Parts& parts) {
   const report::Series series{kSeries, "method", m.methods};
   const Json rows = rows_of(m);
-  const Column x = column_of(m.axes[0]), bias = bias_column(m, rows),
-               spread = report::log_column(rows, "relative_std", "relative std"),
-               variance = report::log_column(rows, "variance", "variance");
+  const Column x = column_of(m.axes[0]), bias = bias_column(m, rows), spread = spread_column(rows),
+               variance = report::log_column(rows, {.key = "variance", .title = "variance"});
   const auto add = [&](const std::string& title, const std::string& caption, const Column& y) {
     parts.push_back(report::Heading{title + " over " + x.title});
     parts.push_back(report::Chart{caption + floor_note(rows, {y}) + kLegend,
@@ -190,9 +205,8 @@ void add_maps(const Measured& m, Parts& parts) {
                           order_of(m.axes[1])};
   const bool temperatures = m.axes[0].key.starts_with("tau") && m.axes[1].key.starts_with("tau");
   const std::string frames = temperatures ? " A frame: both temperatures are the same." : "";
-  const Column bias = report::log_column(rows, "relative_bias", "relative bias"),
-               spread = report::log_column(rows, "relative_std", "relative std"),
-               cosine{.key = "cosine", .title = "cosine"};
+  const Column bias = ratio_column(rows, {.key = "relative_bias", .title = "relative bias"}),
+               spread = spread_column(rows), cosine{.key = "cosine", .title = "cosine"};
   const auto add = [&](const std::string& title, const std::string& caption, const Column& value) {
     parts.push_back(report::Heading{title + " over " + grid.x.title + " and " + grid.y.title});
     parts.push_back(report::Chart{caption + frames + floor_note(rows, {value}),

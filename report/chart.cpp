@@ -1,122 +1,19 @@
 #include "report/chart.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstdio>
-#include <limits>
+
+#include "report/channel.h"
 
 namespace gradthru::report {
 namespace {
 
 using Json = nlohmann::json;
 
-constexpr double kRounding = 1e-10;
 constexpr int kWidth = 600, kHeight = 320;
 constexpr int kPanelWidth = 300, kLineHeight = 24;
+constexpr int kTriangle = 8;  // pixels, of those on the edge
 constexpr int kMap = 230, kMapsInLine = 3;
 constexpr const char* kFrame = "#ff4d2e";  // stands out from every colour of the maps
-
-std::string text(double value) {
-  char buffer[32];
-  std::snprintf(buffer, sizeof buffer, "%.3g", value);
-  return buffer;
-}
-
-std::string datum(const std::string& key) {
-  return "datum['" + key + "']";
-}
-
-std::string shown(const Column& column, const std::string& key) {
-  return column.log ? key + "_shown" : key;
-}
-
-std::vector<std::string> keys_of(const Column& column) {
-  if (column.low.empty()) return {column.key};
-  return {column.key, column.low, column.high};
-}
-
-bool is_text(const Json& rows, const std::string& key) {
-  return !rows.empty() && rows[0].at(key).is_string();
-}
-
-/// Numbers that JSON can hold.
-std::vector<double> numbers(const Json& rows, const std::string& key) {
-  std::vector<double> all;
-  for (const Json& row : rows) {
-    const auto at = row.find(key);
-    if (at != row.end() && at->is_number() && std::isfinite(at->get<double>())) {
-      all.push_back(at->get<double>());
-    }
-  }
-  return all;
-}
-
-/// <key>_shown: the values, none below the floor.
-void add_shown(Json& transforms, const Column& column) {
-  if (!column.log) return;
-  for (const std::string& key : keys_of(column)) {
-    const std::string value = datum(key);
-    transforms.push_back({{"calculate", "isValid(" + value + ") ? max(" + value + ", " +
-                                            text(column.floor) + ") : null"},
-                          {"as", shown(column, key)}});
-  }
-}
-
-Json below_floor(const Column& column) {
-  return Json::array({{{"filter", "isValid(" + datum(column.key) + ") && " + datum(column.key) +
-                                      " < " + text(column.floor)}}});
-}
-
-Json not_below_floor(const Column& column) {
-  if (!column.log) return Json::array();
-  return Json::array({{{"filter", datum(column.key) + " >= " + text(column.floor)}}});
-}
-
-Json scale_of(const Json& rows, const Column& column) {
-  if (!column.log) return {{"zero", false}};
-  Json scale = {{"type", "log"}};
-  if (has_triangles(rows, column)) scale["domainMin"] = column.floor;
-  return scale;
-}
-
-/// The channel of a position.
-Json position(const Json& rows, const Column& column) {
-  if (is_text(rows, column.key)) {
-    return {{"field", column.key}, {"type", "ordinal"}, {"title", column.title}, {"sort", nullptr}};
-  }
-  Json axis = {{"format", "~g"}, {"labelOverlap", true}};
-  return {{"field", shown(column, column.key)},
-          {"type", "quantitative"},
-          {"title", column.title},
-          {"scale", scale_of(rows, column)},
-          {"axis", axis}};
-}
-
-Json colour_of(const Series& series) {
-  return {{"field", series.key},
-          {"type", "nominal"},
-          {"title", series.title},
-          {"scale",
-           {{"domain", series.order},
-            {"scheme", series.order.size() > 10 ? "category20" : "category10"}}},
-          {"legend",
-           {{"labelLimit", 300}, {"symbolType", "circle"}, {"symbolOpacity", 1}, {"columns", 1}}}};
-}
-
-Json tooltip_of(const Json& rows, const Series& series, const std::vector<Column>& columns) {
-  Json all = Json::array({{{"field", series.key}, {"type", "nominal"}, {"title", series.title}}});
-  for (const Column& column : columns) {
-    for (const std::string& key : keys_of(column)) {
-      const std::string end = key == column.low ? ", from" : key == column.high ? ", to" : "";
-      Json line = {{"field", key}, {"title", column.title + end}, {"type", "nominal"}};
-      if (!is_text(rows, key)) {
-        line.update({{"type", "quantitative"}, {"formatType", "number"}, {"format", ".4~g"}});
-      }
-      all.push_back(line);
-    }
-  }
-  return all;
-}
 
 Json triangles(const Json& encoding, const Column& column) {
   return {{"mark",
@@ -131,24 +28,6 @@ Json triangles(const Json& encoding, const Column& column) {
 
 }  // namespace
 
-Column log_column(const Json& rows, std::string key, std::string title, std::string low,
-                  std::string high) {
-  const std::vector<double> values = numbers(rows, key);
-  const double greatest = values.empty() ? 0 : *std::max_element(values.begin(), values.end());
-  double least = std::numeric_limits<double>::infinity();
-  for (const double value : values) {
-    if (value > greatest * kRounding) least = std::min(least, value);
-  }
-  const double floor = std::isfinite(least) ? std::pow(10, std::floor(std::log10(least))) : 1;
-  return {std::move(key), std::move(title), true, floor, std::move(low), std::move(high)};
-}
-
-bool has_triangles(const Json& rows, const Column& column) {
-  const std::vector<double> values = numbers(rows, column.key);
-  return column.log && std::any_of(values.begin(), values.end(),
-                                   [&](double value) { return value < column.floor; });
-}
-
 Json curves(const Json& rows, const Column& x, const Column& y, const Series& series) {
   Json transforms = Json::array();
   add_shown(transforms, x);
@@ -158,7 +37,7 @@ Json curves(const Json& rows, const Column& x, const Column& y, const Series& se
     return Json{{"condition", {{"param", "picked"}, {"value", picked}}}, {"value", other}};
   };
   const Json at = {
-      {"x", position(rows, x)}, {"y", position(rows, y)}, {"color", colour_of(series)}};
+      {"x", position(rows, x)}, {"y", position(rows, y)}, {"color", colour_of(rows, series)}};
   Json layers = Json::array();
   if (!y.low.empty()) {
     Json band = at;
@@ -198,8 +77,9 @@ Json points(const Json& rows, const std::vector<Column>& columns, const Series& 
                   {"sort", series.order},
                   {"axis", {{"labelLimit", 300}, {"grid", true}}}};
     if (!panels.empty()) names["axis"] = {{"labels", false}, {"ticks", false}, {"grid", true}};
-    Json at = {{"x", position(rows, column)}, {"y", names}, {"color", colour_of(series)}};
+    Json at = {{"x", position(rows, column)}, {"y", names}, {"color", colour_of(rows, series)}};
     at["color"]["legend"] = nullptr;
+    at["x"]["scale"]["padding"] = kTriangle;
     Json layers = Json::array();
     if (!column.low.empty()) {
       Json range = at;

@@ -15,15 +15,18 @@ struct Column {
   bool log = false;
   double floor = 0;           ///< of a logarithmic scale
   std::string low{}, high{};  ///< keys of its interval, where it has one
+  bool ticks = false;         ///< at each value, instead of at round ones
 };
 
-/// A logarithmic column whose floor is the power of ten below all values that are more than
-/// rounding (1e-10 of the greatest).
-Column log_column(const nlohmann::json& rows, std::string key, std::string title,
-                  std::string low = "", std::string high = "");
+/// The column on a logarithmic scale, its floor the power of ten below all values that are more
+/// than rounding: more than that many, and than 1e-10 of the greatest.
+Column log_column(const nlohmann::json& rows, Column column, double rounding = 0);
 
 /// Whether a value lies below the floor of a logarithmic column.
 bool has_triangles(const nlohmann::json& rows, const Column& column);
+
+/// Whether an interval of a value above the floor begins below it.
+bool has_cut_intervals(const nlohmann::json& rows, const Column& column);
 
 /// What tells the rows apart, and its values in the order of the legend.
 struct Series {
