@@ -2,13 +2,12 @@
 #include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/zeros_like.h>
+#include <ATen/ops/empty_like.h>
 #include <torch/library.h>
 
 #include <vector>
 
-#include "math/psa.h"
+#include "cpu/psa_layer.h"
 
 namespace gradthru::cpu {
 namespace {
@@ -16,37 +15,65 @@ namespace {
 using at::IntArrayRef;
 using at::Tensor;
 
+/// Input pixels of a tile: enough to use what was read of the weights often, few enough for the
+/// units above them to stay in the cache.
+constexpr int64_t kTilePixels = 256;
+constexpr int64_t kTilesPerThread = 4;
+
+/// The operator checks its arguments in words; inference mode reaches this kernel without it.
+void check_sizes(const PsaShape& shape, const Tensor& flip_grad, const Tensor& preactivation,
+                 const Tensor& state, const Tensor& weight, const Tensor& input) {
+  const std::vector<int64_t> above = {shape.batch, shape.out, shape.out_height, shape.out_width};
+  bool fits = shape.groups >= 1 && shape.in_of_group() * shape.groups == shape.in &&
+              shape.out_of_group() * shape.groups == shape.out &&
+              weight.size(1) == shape.in_of_group();
+  for (const int axis : {0, 1}) {
+    fits = fits && shape.stride[axis] >= 1 && shape.padding[axis] >= 0 && shape.dilation[axis] >= 1;
+  }
+  for (const Tensor* t : {&flip_grad, &preactivation, &state}) {
+    fits = fits && t->sizes() == IntArrayRef(above);
+  }
+  for (const Tensor* t : {&flip_grad, &preactivation, &state, &weight}) {
+    fits = fits && t->scalar_type() == input.scalar_type();
+  }
+  TORCH_CHECK_VALUE(fits, "psa_conv2d: shapes or dtypes do not fit");
+}
+
+/// The smallest number of rows or examples that makes a tile worth its while.
+struct Tiling {
+  int64_t rows, examples;
+
+  explicit Tiling(const PsaShape& shape) {
+    rows = std::clamp<int64_t>(kTilePixels / shape.width, 1, shape.height);
+    examples =
+        rows < shape.height ? 1 : std::max<int64_t>(1, kTilePixels / (shape.height * shape.width));
+    const int64_t wanted = kTilesPerThread * at::get_num_threads();
+    const int64_t strips = (shape.height + rows - 1) / rows;
+    examples = std::clamp<int64_t>(shape.batch * strips / wanted, 1, examples);
+  }
+};
+
 template <class T>
-void flip_gradient(const Tensor& d, const Tensor& a, const Tensor& s, const Tensor& weight,
-                   const Tensor& input, double kappa, IntArrayRef stride, IntArrayRef padding,
-                   IntArrayRef dilation, int64_t groups, Tensor& result) {
-  const auto D = d.accessor<T, 4>(), A = a.accessor<T, 4>(), S = s.accessor<T, 4>(),
-             W = weight.accessor<T, 4>(), X = input.accessor<T, 4>();
-  auto out = result.accessor<T, 4>();
-  const int64_t co = weight.size(0) / groups, ci = weight.size(1);
-  at::parallel_for(0, input.size(0), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t b = begin; b < end; ++b) {
-      for (int64_t o = 0; o < weight.size(0); ++o) {
-        for (int64_t oy = 0; oy < a.size(2); ++oy) {
-          for (int64_t ox = 0; ox < a.size(3); ++ox) {
-            const T h = S[b][o][oy][ox] > 0 ? D[b][o][oy][ox] : -D[b][o][oy][ox];
-            for (int64_t ky = 0; ky < weight.size(2); ++ky) {
-              const int64_t y = oy * stride[0] - padding[0] + ky * dilation[0];
-              if (y < 0 || y >= input.size(2)) continue;
-              for (int64_t kx = 0; kx < weight.size(3); ++kx) {
-                const int64_t x = ox * stride[1] - padding[1] + kx * dilation[1];
-                if (x < 0 || x >= input.size(3)) continue;
-                for (int64_t c = 0; c < ci; ++c) {
-                  const int64_t i = o / co * ci + c;
-                  const T change = static_cast<T>(kappa) * W[o][c][ky][kx];
-                  out[b][i][y][x] += h * math::flip_difference(
-                                             A[b][o][oy][ox], X[b][i][y][x] > 0 ? change : -change);
-                }
-              }
-            }
-          }
-        }
-      }
+void flip_gradient(const PsaShape& shape, const PsaKernels<T>& kernels, const Tensor& d,
+                   const Tensor& a, const Tensor& s, const Tensor& weight, const Tensor& input,
+                   double kappa, Tensor& result) {
+  const PsaWeights<T> weights(shape, weight, kappa, kernels);
+  const auto images = [](const Tensor& t) { return PsaImages<const T>(t, t.const_data_ptr<T>()); };
+  const typename PsaTile<T>::Tensors tensors{images(d), images(a), images(s), images(input),
+                                             PsaImages<T>(result, result.mutable_data_ptr<T>())};
+  const Tiling tiling(shape);
+  std::vector<PsaStrip> strips;
+  for (int64_t y = 0; y < shape.height; y += tiling.rows) {
+    strips.emplace_back(shape, y, std::min(y + tiling.rows, shape.height));
+  }
+  const int64_t parts = (shape.batch + tiling.examples - 1) / tiling.examples;
+  const auto strip_count = static_cast<int64_t>(strips.size());
+  at::parallel_for(0, parts * strip_count, 1, [&](int64_t begin, int64_t end) {
+    PsaTile<T> tile(shape, weights, kernels, tensors);
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t first = i / strip_count * tiling.examples;
+      tile.run(strips[static_cast<size_t>(i % strip_count)], first,
+               std::min(first + tiling.examples, shape.batch));
     }
   });
 }
@@ -54,22 +81,48 @@ void flip_gradient(const Tensor& d, const Tensor& a, const Tensor& s, const Tens
 Tensor psa_conv2d(const Tensor& flip_grad, const Tensor& preactivation, const Tensor& state,
                   const Tensor& weight, const Tensor& input, bool plus_minus_one,
                   IntArrayRef stride, IntArrayRef padding, IntArrayRef dilation, int64_t groups) {
-  Tensor result = at::zeros_like(input);
-  AT_DISPATCH_FLOATING_TYPES(input.scalar_type(), "gradthru::psa_conv2d", [&] {
-    flip_gradient<scalar_t>(flip_grad, preactivation, state, weight, input, plus_minus_one ? 2 : 1,
-                            stride, padding, dilation, groups, result);
-  });
+  TORCH_CHECK_VALUE(input.dim() == 4 && weight.dim() == 4 && preactivation.dim() == 4 &&
+                        stride.size() == 2 && padding.size() == 2 && dilation.size() == 2 &&
+                        groups >= 1,
+                    "psa_conv2d: shapes do not fit");
+  const PsaShape shape{input.size(0),
+                       input.size(1),
+                       input.size(2),
+                       input.size(3),
+                       weight.size(0),
+                       preactivation.size(2),
+                       preactivation.size(3),
+                       {weight.size(2), weight.size(3)},
+                       {stride[0], stride[1]},
+                       {padding[0], padding[1]},
+                       {dilation[0], dilation[1]},
+                       groups};
+  check_sizes(shape, flip_grad, preactivation, state, weight, input);
+  Tensor result = at::empty_like(input, input.options(), input.suggest_memory_format());
+  if (result.numel() == 0) return result;
+  if (shape.out == 0) return result.zero_();
+  const double kappa = plus_minus_one ? 2 : 1;
+  if (input.scalar_type() == at::kFloat) {
+    flip_gradient(shape, psa_kernels().of_float, flip_grad, preactivation, state, weight, input,
+                  kappa, result);
+  } else {
+    flip_gradient(shape, psa_kernels().of_double, flip_grad, preactivation, state, weight, input,
+                  kappa, result);
+  }
   return result;
 }
 
 Tensor psa_linear(const Tensor& flip_grad, const Tensor& preactivation, const Tensor& state,
                   const Tensor& weight, const Tensor& input, bool plus_minus_one) {
-  const auto as_image = [](const Tensor& t, int64_t channels) {
-    return t.reshape({channels == 0 ? 0 : t.numel() / channels, channels, 1, 1});
-  };
+  TORCH_CHECK_VALUE(weight.dim() == 2 && preactivation.dim() >= 1, "psa_linear: shapes do not fit");
   const int64_t out = weight.size(0), in = weight.size(1);
-  return psa_conv2d(as_image(flip_grad, out), as_image(preactivation, out), as_image(state, out),
-                    weight.reshape({out, in, 1, 1}), as_image(input, in), plus_minus_one, {1, 1},
+  const int64_t batch =
+      c10::multiply_integers(preactivation.sizes().begin(), preactivation.sizes().end() - 1);
+  const auto as_images = [&](const Tensor& t, int64_t channels) {
+    return t.reshape({batch, channels, 1, 1});
+  };
+  return psa_conv2d(as_images(flip_grad, out), as_images(preactivation, out), as_images(state, out),
+                    weight.reshape({out, in, 1, 1}), as_images(input, in), plus_minus_one, {1, 1},
                     {0, 0}, {1, 1}, 1)
       .reshape(input.sizes());
 }

@@ -1,17 +1,20 @@
 // Chooses the instruction set, once per process.
 #include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <string_view>
 
 #include "cpu/simd/kernels.h"
+#include "cpu/simd/psa_kernels.h"
 
 namespace gradthru::cpu {
 
 #define GRADTHRU_TARGET_TABLE(space) \
   namespace space {                  \
   extern const Kernels kTable;       \
+  extern const PsaTable kPsaTable;   \
   }
 GRADTHRU_TARGET_TABLES
 #undef GRADTHRU_TARGET_TABLE
@@ -47,7 +50,20 @@ const Kernels& choose() {
   TORCH_CHECK_VALUE(false, "GRADTHRU_CPU must be one of ", known, ", got ", wanted);
 }
 
+const PsaTable& psa_table_of(std::string_view name) {
+#define GRADTHRU_TARGET_TABLE(space) &space::kPsaTable,
+  static const std::array tables = {GRADTHRU_TARGET_TABLES};
+#undef GRADTHRU_TARGET_TABLE
+  return **std::find_if(tables.begin(), tables.end(),
+                        [&](const PsaTable* table) { return table->name == name; });
+}
+
 }  // namespace
+
+const PsaTable& psa_kernels() {
+  static const PsaTable& chosen = psa_table_of(kernels().name);
+  return chosen;
+}
 
 const Kernels& kernels() {
   static const Kernels& chosen = choose();

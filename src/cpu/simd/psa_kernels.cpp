@@ -1,0 +1,157 @@
+// The vector kernels of PSA layers, of one instruction set: see kernels.cpp. Formulas are in
+// src/math/psa.h.
+#define HWY_COMPILE_ONLY_STATIC
+#include "cpu/simd/psa_kernels.h"
+
+#include "cpu/simd/psa_lanes.h"
+#include "math/psa.h"
+
+namespace gradthru::cpu {
+namespace HWY_NAMESPACE {
+namespace {
+
+template <class T>
+void units(const T* a, const T* h, int64_t n, T* out, T* any) {
+  using L = PsaLanes<T>;
+  for (int64_t k = 0; k < n; k += L::kWidth) {
+    const math::PsaUnit<L> unit(L::load(a + k), L::load(h + k));
+    L::store(unit.t, out + k);
+    L::store(unit.minus_q, out + n + k);
+    if (any == nullptr) continue;
+    const math::PsaAnyUnit<L> other(L::load(a + k), L::load(h + k));
+    L::store(other.a, any + k);
+    L::store(other.up, any + n + k);
+    L::store(other.down, any + 2 * n + k);
+  }
+}
+
+/// x = kappa w of the rows from k, 0 beyond `count`.
+template <class T>
+GRADTHRU_HD typename PsaLanes<T>::V change_at(const T* weights, int64_t k, int64_t count,
+                                              double kappa) {
+  using L = PsaLanes<T>;
+  if (k + L::kWidth <= count) return L::load(weights + k) * L::set(kappa);
+  T lane[L::kWidth] = {};
+  for (int64_t i = k; i < count; ++i) lane[i - k] = weights[i];
+  return L::load(lane) * L::set(kappa);
+}
+
+template <class T>
+bool weights(const T* const* of_input, int inputs, int64_t count, int64_t rows, double kappa,
+             T* out) {
+  using L = PsaLanes<T>;
+  bool large = false;
+  for (int i = 0; i < inputs; ++i) {
+    for (int64_t k = 0; k < rows; k += L::kWidth) {
+      const auto x = change_at(of_input[i], k, count, kappa);
+      large |= !L::all_within(L::abs(x), L::set(math::kPsaRationalLimit));
+      const auto c = math::psa_coth<L>(x);
+      L::store(c, out + 2 * i * rows + k);
+      L::store(L::set(0) - c, out + (2 * i + 1) * rows + k);
+    }
+  }
+  if (!large) return false;
+  for (int i = 0; i < inputs; ++i) {
+    for (int64_t k = 0; k < rows; k += L::kWidth) {
+      const auto x = change_at(of_input[i], k, count, kappa);
+      L::store(x, out + 2 * i * rows + k);
+      L::store(math::psa_factor<L>(x), out + (2 * i + 1) * rows + k);
+    }
+  }
+  return true;
+}
+
+/// Adds n vectors of terms to the sums of each input.
+template <int n, int inputs, class T>
+GRADTHRU_HD void add_terms(const T* t, const T* minus_q, const T* const* c,
+                           typename PsaLanes<T>::V* sum) {
+  using L = PsaLanes<T>;
+  typename L::V t_of[n], q_of[n];
+  for (int k = 0; k < n; ++k) {
+    t_of[k] = L::load(t + k * L::kWidth);
+    q_of[k] = L::load(minus_q + k * L::kWidth);
+  }
+  _Pragma("GCC unroll 4") for (int i = 0; i < inputs; ++i) {
+    typename L::V below[n];
+    for (int k = 0; k < n; ++k) below[k] = t_of[k] - L::load(c[i] + k * L::kWidth);
+    sum[i] = sum[i] + math::psa_terms<L, n>(q_of, below);
+  }
+}
+
+/// The taps with large weights of one pixel; rarely needed, so one input at a time.
+template <class T>
+__attribute__((noinline)) T large_terms(const PsaBlock<T>& b, const T* any_units, int64_t pixel,
+                                        int64_t tap_size, int input, bool off) {
+  using L = PsaLanes<T>;
+  auto sum = L::set(0);
+  const auto sign = L::set(off ? -1 : 1);
+  for (int32_t e = b.first_tap[pixel]; e < b.first_tap[pixel + 1]; ++e) {
+    const PsaTap tap = b.taps[e];
+    if (!b.large[tap.weight]) continue;
+    const T* x = b.weights + tap.weight * tap_size + 2 * input * b.rows;
+    const T* unit = any_units + tap.output * b.any_stride;
+    for (int64_t k = 0; k < b.rows; k += L::kWidth) {
+      math::PsaAnyUnit<L> above;
+      above.a = L::load(unit + k);
+      above.up = L::load(unit + b.channels + k);
+      above.down = L::load(unit + 2 * b.channels + k);
+      sum = sum + above.term(L::load(x + k) * sign, L::load(x + b.rows + k));
+    }
+  }
+  return L::sum(sum);
+}
+
+template <int inputs, class T>
+void block(const PsaBlock<T>& b) {
+  using L = PsaLanes<T>;
+  constexpr int64_t kTriple = 3 * L::kWidth;
+  const int64_t tap_size = 2 * inputs * b.rows;
+  const int64_t rest = b.rows % kTriple, triples = b.rows - rest;
+  for (int64_t n = 0; n < b.examples; ++n) {
+    const T* units = b.units + n * b.outputs * b.unit_stride;
+    for (int64_t p = 0; p < b.pixels; ++p) {
+      const int64_t place = (n * b.pixels + p) * b.input_stride;
+      int64_t start[inputs];
+      typename L::V sum[inputs];
+      for (int i = 0; i < inputs; ++i) {
+        start[i] = (2 * i + b.off[place + i]) * b.rows;
+        sum[i] = L::set(0);
+      }
+      for (int32_t e = b.first_tap[p]; e < b.first_tap[p + 1]; ++e) {
+        const PsaTap tap = b.taps[e];
+        if (b.large[tap.weight]) continue;
+        const T* t = units + tap.output * b.unit_stride;
+        const T* minus_q = t + b.channels;
+        const T* c[inputs];
+        for (int i = 0; i < inputs; ++i) c[i] = b.weights + tap.weight * tap_size + start[i];
+        for (int64_t k = 0; k < triples; k += kTriple) {
+          add_terms<3, inputs>(t, minus_q, c, sum);
+          t += kTriple;
+          minus_q += kTriple;
+          for (int i = 0; i < inputs; ++i) c[i] += kTriple;
+        }
+        if (rest == L::kWidth) add_terms<1, inputs>(t, minus_q, c, sum);
+        if (rest == 2 * L::kWidth) add_terms<2, inputs>(t, minus_q, c, sum);
+      }
+      for (int i = 0; i < inputs; ++i) b.grad[place + i] += L::sum(sum[i]);
+      if (!b.any_large) continue;
+      for (int i = 0; i < inputs; ++i) {
+        b.grad[place + i] += large_terms(b, b.any_units + n * b.outputs * b.any_stride, p, tap_size,
+                                         i, b.off[place + i] != 0);
+      }
+    }
+  }
+}
+
+template <class T>
+constexpr PsaKernels<T> kernels_of() {
+  return {PsaLanes<T>::kWidth, &units<T>, &weights<T>, &block<kPsaInputs, T>, &block<1, T>};
+}
+
+}  // namespace
+
+extern const PsaTable kPsaTable;
+const PsaTable kPsaTable = {GRADTHRU_TARGET, kernels_of<float>(), kernels_of<double>()};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace gradthru::cpu
