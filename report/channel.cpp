@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <limits>
 #include <set>
+#include <tuple>
+#include <utility>
 
 namespace gradthru::report {
 namespace {
@@ -107,23 +109,27 @@ Json not_below_floor(const Column& column) {
 }
 
 Json scale_of(const Json& rows, const Column& column) {
-  if (!column.log) return {{"zero", false}};
-  double low = std::numeric_limits<double>::infinity(), high = 0;
+  double low = std::numeric_limits<double>::infinity(), high = -low;
   for (const std::string& key : keys_of(column)) {
     for (const double number : numbers(rows, key)) {
-      const double value = std::max(number, column.floor);
-      if (value <= 0) continue;
+      const double value = column.log ? std::max(number, column.floor) : number;
+      if (column.log && value <= 0) continue;
       low = std::min(low, value);
       high = std::max(high, value);
     }
   }
-  Json scale = {{"type", "log"}, {"nice", false}};
-  if (high > 0 && !column.ticks) {
+  if (low > high) std::tie(low, high) = std::pair(column.log ? 0.1 : 0., 1.);
+  if (column.log && !column.ticks) {
     low = round_number(low, false);
     high = round_number(high, true);
-    scale["domain"] = {low < high ? low : low / 2, low < high ? high : high * 2};
   }
-  return scale;
+  if (low == high) {
+    const double half = low == 0 ? 0.5 : std::abs(low) / 2;
+    low -= half;
+    high += half;
+  }
+  if (column.log) return {{"type", "log"}, {"nice", false}, {"domain", {low, high}}};
+  return {{"zero", false}, {"nice", true}, {"domain", {low, high}}};
 }
 
 Json position(const Json& rows, const Column& column) {

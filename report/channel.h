@@ -21,6 +21,7 @@ void add_shown(nlohmann::json& transforms, const Column& column);
 nlohmann::json below_floor(const Column& column);
 nlohmann::json not_below_floor(const Column& column);
 
+/// The scale that holds all values, whichever of them a layer draws.
 nlohmann::json scale_of(const nlohmann::json& rows, const Column& column);
 
 /// The channel of a position.
