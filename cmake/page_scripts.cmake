@@ -33,7 +33,7 @@ function(gradthru_fetch_script name folder)
   set(package ${name}-${${name}_version})
   execute_process(
     COMMAND ${ARGN} pack --silent --ignore-scripts --prefer-offline --fetch-retries=1
-            --fetch-timeout=30000 --pack-destination ${folder} ${name}@${${name}_version}
+            --fetch-retry-mintimeout=1000 --fetch-timeout=30000 --pack-destination ${folder} ${name}@${${name}_version}
     WORKING_DIRECTORY ${folder} TIMEOUT 90 OUTPUT_QUIET ERROR_QUIET)
   if(NOT EXISTS ${folder}/${package}.tgz)
     return()
