@@ -32,10 +32,13 @@ endfunction()
 function(gradthru_fetch_script name folder)
   set(package ${name}-${${name}_version})
   execute_process(
-    COMMAND ${ARGN} pack --silent --ignore-scripts --prefer-offline --fetch-retries=1
-            --fetch-retry-mintimeout=1000 --fetch-timeout=30000 --pack-destination ${folder} ${name}@${${name}_version}
-    WORKING_DIRECTORY ${folder} TIMEOUT 90 OUTPUT_QUIET ERROR_QUIET)
+    COMMAND ${ARGN} pack --loglevel=error --ignore-scripts --prefer-offline --fetch-retries=1
+            --fetch-retry-mintimeout=1000 --fetch-timeout=30000 --pack-destination ${folder}
+            ${name}@${${name}_version}
+    WORKING_DIRECTORY ${folder} TIMEOUT 90 OUTPUT_QUIET ERROR_VARIABLE errors)
   if(NOT EXISTS ${folder}/${package}.tgz)
+    string(REGEX MATCH "npm (error|ERR!)[^\n]*" error "${errors}")
+    message(NOTICE "npm could not fetch ${package}: ${error}")
     return()
   endif()
   file(SHA512 ${folder}/${package}.tgz got)
@@ -72,7 +75,7 @@ function(gradthru_page_scripts)
         gradthru_fetch_script(${name} ${folder} ${npm})
       endif()
       if(NOT EXISTS ${GRADTHRU_PAGE_SCRIPTS_DIR}/${name}.js)
-        message(NOTICE "Charts are left out: ${name} could not be fetched with npm")
+        message(NOTICE "Charts are left out of the program: npm and a network would bring them")
         set(GRADTHRU_HAS_PAGE_SCRIPTS OFF PARENT_SCOPE)
         return()
       endif()
