@@ -5,3 +5,4 @@ gradthru_test(train_test
   SOURCES cpp/train_checkpoint_test.cpp cpp/train_config_test.cpp cpp/train_files_test.cpp
           cpp/train_optimiser_test.cpp cpp/train_streams_test.cpp cpp/train_terminal_test.cpp
   LIBRARIES gradthru_train nlohmann_json::nlohmann_json)
+gradthru_test(report_test SOURCES cpp/report_test.cpp LIBRARIES gradthru_report)
