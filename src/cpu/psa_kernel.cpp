@@ -17,7 +17,7 @@ using at::Tensor;
 
 /// Input pixels of a tile: enough to use what was read of the weights often, few enough for the
 /// units above them to stay in the cache.
-constexpr int64_t kTilePixels = 256;
+constexpr int64_t kTilePixels = 384;
 constexpr int64_t kTilesPerThread = 4;
 
 /// The operator checks its arguments in words; inference mode reaches this kernel without it.

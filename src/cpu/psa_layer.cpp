@@ -12,8 +12,27 @@ namespace {
 /// cache along with the units that they meet.
 constexpr int64_t kChunkWeights = 864;
 
+/// Blocks of inputs whose weights are read together: a cache line holds as many.
+constexpr int64_t kBlocksTogether = 4;
+
 int64_t round_up(int64_t n, int64_t step) {
   return (n + step - 1) / step * step;
+}
+
+/// Turns rows x columns into columns x rows; eight rows at a time, so that whole pieces are stored.
+template <class T>
+void turn(const T* from, int64_t rows, int64_t row_stride, int64_t columns, T* to) {
+  int64_t r = 0;
+  for (; r + 8 <= rows; r += 8) {
+    for (int64_t k = 0; k < columns; ++k) {
+      T piece[8];
+      for (int i = 0; i < 8; ++i) piece[i] = from[(r + i) * row_stride + k];
+      std::copy_n(piece, 8, to + k * rows + r);
+    }
+  }
+  for (; r < rows; ++r) {
+    for (int64_t k = 0; k < columns; ++k) to[k * rows + r] = from[r * row_stride + k];
+  }
 }
 
 /// The outputs that an input coordinate reaches along one axis, and through which taps.
@@ -35,41 +54,56 @@ PsaWeights<T>::PsaWeights(const PsaShape& shape, const at::Tensor& weight, doubl
                           const PsaKernels<T>& kernels)
     : taps_(shape.taps()),
       in_(shape.in_of_group()),
+      out_(shape.out_of_group()),
       channels_(round_up(shape.out_of_group(), kernels.width)),
       whole_(in_ / kPsaInputs),
       blocks_(whole_ + in_ % kPsaInputs) {
   const int64_t triple = 3 * kernels.width;
   const int64_t most = std::max(triple, kChunkWeights / taps_ / triple * triple);
-  const int64_t out = shape.out_of_group();
-  for (int64_t first = 0; first < out; first += most) {
-    const int64_t count = std::min(most, out - first);
+  for (int64_t first = 0; first < out_; first += most) {
+    const int64_t count = std::min(most, out_ - first);
     chunks_.push_back({first, count, round_up(count, kernels.width)});
   }
   const auto chunks = static_cast<int64_t>(chunks_.size());
-  tables_.resize(static_cast<size_t>(shape.groups * in_ * taps_ * 2 * channels_));
+  tables_.reset(new T[static_cast<size_t>(shape.groups * in_ * taps_ * 2 * channels_)]);
   large_.resize(static_cast<size_t>(shape.groups * chunks * blocks_ * taps_));
-  // The output channels of each tap and input side by side.
-  const at::Tensor turned = weight.permute({2, 3, 1, 0}).contiguous();
-  const T* source = turned.const_data_ptr<T>();
-  at::parallel_for(0, shape.groups * chunks * blocks_, 8, [&](int64_t begin, int64_t end) {
+  const at::Tensor dense = weight.contiguous();
+  const T* source = dense.const_data_ptr<T>();
+  const int64_t parts = (blocks_ + kBlocksTogether - 1) / kBlocksTogether;
+  at::parallel_for(0, shape.groups * chunks * parts, 2, [&](int64_t begin, int64_t end) {
+    std::vector<T> turned(
+        static_cast<size_t>(kBlocksTogether * kPsaInputs * taps_ * std::min(most, out_)));
     for (int64_t i = begin; i < end; ++i) {
-      const int64_t block = i % blocks_, group = i / blocks_ / chunks;
-      const auto chunk = static_cast<size_t>(i / blocks_ % chunks);
-      const Chunk& c = chunks_[chunk];
-      T* out_table = const_cast<T*>(table(group, chunk, block));
-      uint8_t* flags = const_cast<uint8_t*>(large(group, chunk, block));
-      for (int64_t tap = 0; tap < taps_; ++tap) {
-        const T* of_input[kPsaInputs];
-        for (int k = 0; k < inputs(block); ++k) {
-          of_input[k] =
-              source + (tap * in_ + first_input(block) + k) * shape.out + group * out + c.first;
-        }
-        flags[tap] = kernels.weights(of_input, inputs(block), c.count, c.rows, kappa,
-                                     out_table + tap * 2 * inputs(block) * c.rows);
-      }
+      const int64_t block = i % parts * kBlocksTogether;
+      fill(source, i / parts / chunks, static_cast<size_t>(i / parts % chunks), block,
+           std::min(block + kBlocksTogether, blocks_), kappa, kernels, turned.data());
     }
   });
   any_large_ = std::find(large_.begin(), large_.end(), 1) != large_.end();
+}
+
+/// Turns [out, in, taps] into [in, taps, out] for some of out and in, and packs it.
+template <class T>
+void PsaWeights<T>::fill(const T* weight, int64_t group, size_t chunk, int64_t first_block,
+                         int64_t last_block, double kappa, const PsaKernels<T>& kernels,
+                         T* turned) {
+  const Chunk& c = chunks_[chunk];
+  const int64_t first = first_input(first_block);
+  const int64_t count = first_input(last_block - 1) + inputs(last_block - 1) - first;
+  const T* source = weight + ((group * out_ + c.first) * in_ + first) * taps_;
+  turn(source, c.count, in_ * taps_, count * taps_, turned);
+  for (int64_t block = first_block; block < last_block; ++block) {
+    T* out = tables_.get() + (table(group, chunk, block) - tables_.get());
+    uint8_t* flags = large_.data() + (large(group, chunk, block) - large_.data());
+    for (int64_t tap = 0; tap < taps_; ++tap) {
+      const T* of_input[kPsaInputs];
+      for (int i = 0; i < inputs(block); ++i) {
+        of_input[i] = turned + ((first_input(block) + i - first) * taps_ + tap) * c.count;
+      }
+      flags[tap] = kernels.weights(of_input, inputs(block), c.count, c.rows, kappa,
+                                   out + tap * 2 * inputs(block) * c.rows);
+    }
+  }
 }
 
 PsaStrip::PsaStrip(const PsaShape& shape, int64_t first, int64_t last)

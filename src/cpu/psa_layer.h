@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "cpu/simd/psa_kernels.h"
@@ -38,17 +39,13 @@ struct PsaImages {
   /// Calls visit(channel, column, element) for the elements of a row, in their order in memory.
   template <class Visit>
   void for_each(T* row, int64_t channels, int64_t columns, const Visit& visit) const {
-    if (strides[1] <= strides[3]) {
+    if (strides[1] == 1) {  // said on its own, for vectors of it
       for (int64_t x = 0; x < columns; ++x) {
-        for (int64_t c = 0; c < channels; ++c) {
-          visit(c, x, row[c * strides[1] + x * strides[3]]);
-        }
+        for (int64_t c = 0; c < channels; ++c) visit(c, x, row[c + x * strides[3]]);
       }
     } else {
       for (int64_t c = 0; c < channels; ++c) {
-        for (int64_t x = 0; x < columns; ++x) {
-          visit(c, x, row[c * strides[1] + x * strides[3]]);
-        }
+        for (int64_t x = 0; x < columns; ++x) visit(c, x, row[c * strides[1] + x * strides[3]]);
       }
     }
   }
@@ -78,9 +75,9 @@ class PsaWeights {
   int inputs(int64_t block) const { return block < whole_ ? kPsaInputs : 1; }
 
   const T* table(int64_t group, size_t chunk, int64_t block) const {
-    return tables_.data() + taps_ * 2 *
-                                ((group * in_ * channels_) + in_ * chunks_[chunk].first +
-                                 first_input(block) * chunks_[chunk].rows);
+    return tables_.get() + taps_ * 2 *
+                               ((group * in_ * channels_) + in_ * chunks_[chunk].first +
+                                first_input(block) * chunks_[chunk].rows);
   }
   const uint8_t* large(int64_t group, size_t chunk, int64_t block) const {
     const auto chunks = static_cast<int64_t>(chunks_.size());
@@ -89,9 +86,12 @@ class PsaWeights {
   }
 
  private:
-  int64_t taps_, in_, channels_, whole_, blocks_;
+  void fill(const T* weight, int64_t group, size_t chunk, int64_t first_block, int64_t last_block,
+            double kappa, const PsaKernels<T>& kernels, T* turned);
+
+  int64_t taps_, in_, out_, channels_, whole_, blocks_;
   std::vector<Chunk> chunks_;
-  std::vector<T> tables_;
+  std::unique_ptr<T[]> tables_;
   std::vector<uint8_t> large_;
   bool any_large_ = false;
 };

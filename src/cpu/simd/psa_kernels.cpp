@@ -133,7 +133,7 @@ void block(const PsaBlock<T>& b) {
         if (rest == L::kWidth) add_terms<1, inputs>(t, minus_q, c, sum);
         if (rest == 2 * L::kWidth) add_terms<2, inputs>(t, minus_q, c, sum);
       }
-      for (int i = 0; i < inputs; ++i) b.grad[place + i] += L::sum(sum[i]);
+      L::template add_sums<inputs>(sum, b.grad + place);
       if (!b.any_large) continue;
       for (int i = 0; i < inputs; ++i) {
         b.grad[place + i] += large_terms(b, b.any_units + n * b.outputs * b.any_stride, p, tap_size,

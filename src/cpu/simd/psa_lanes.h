@@ -56,12 +56,43 @@ struct PsaLanes {
     return {hn::IfThenElse(hn::Eq(s.raw, s.raw), v.raw, s.raw)};
   }
   GRADTHRU_HD static T sum(const V& v) { return hn::GetLane(hn::SumOfLanes(Tag(), v.raw)); }
+
+  /// Adds the sums of the lanes of n vectors to n numbers.
+  template <int n>
+  GRADTHRU_HD static void add_sums(const V* v, T* to) {
+    if constexpr (n == 4 && sizeof(T) == 4) {
+      const V turned = turned_sums(v);
+      T lane[kWidth];
+      store(turned, lane);
+      for (int64_t k = 0; k < kWidth; k += 4) {
+        for (int i = 0; i < 4; ++i) to[i] += lane[k + i];
+      }
+    } else {
+      for (int i = 0; i < n; ++i) to[i] += sum(v[i]);
+    }
+  }
+
   /// Whether every lane is at most `limit`; not so for NaN.
   GRADTHRU_HD static bool all_within(const V& v, const V& limit) {
     return hn::AllTrue(Tag(), hn::Le(v.raw, limit.raw));
   }
 
  private:
+  /// Of four vectors, in every four lanes, the sum of those lanes of each.
+  GRADTHRU_HD static V turned_sums(const V* v) {
+    const Tag d;
+    const hn::Repartition<double, Tag> pairs;
+    const auto first = hn::Add(hn::InterleaveLower(d, v[0].raw, v[1].raw),
+                               hn::InterleaveUpper(d, v[0].raw, v[1].raw));
+    const auto second = hn::Add(hn::InterleaveLower(d, v[2].raw, v[3].raw),
+                                hn::InterleaveUpper(d, v[2].raw, v[3].raw));
+    const auto low =
+        hn::InterleaveLower(pairs, hn::BitCast(pairs, first), hn::BitCast(pairs, second));
+    const auto high =
+        hn::InterleaveUpper(pairs, hn::BitCast(pairs, first), hn::BitCast(pairs, second));
+    return {hn::Add(hn::BitCast(d, low), hn::BitCast(d, high))};
+  }
+
   static constexpr double kLargestExponent = sizeof(T) == 4 ? 104 : 706;
 };
 
