@@ -8,6 +8,7 @@
 #include "cli/data_command.h"
 #include "cli/fidelity_command.h"
 #include "cli/list_command.h"
+#include "cli/report_command.h"
 #include "cli/run_command.h"
 #include "gradthru/error.h"
 
@@ -23,6 +24,7 @@ constexpr const char* kWelcome =
     "  gradthru data list                   which data sets are here\n"
     "  gradthru data fetch mnist            downloads and checks one\n"
     "  gradthru run vae --preset smoke      trains a categorical VAE, ends with a table\n"
+    "  gradthru report runs --check         tables of runs, held to what is expected\n"
     "  gradthru fidelity --problem quadratic    bias and variance of the estimators\n"
     "  gradthru bench --shapes 3000x10      how fast this machine is, against eager LibTorch\n\n"
     "Every command has --help.\n";
@@ -95,6 +97,7 @@ int main(int argc, char** argv) {
   int exit_code = 0;
   gradthru::cli::add_list_command(program);
   gradthru::cli::add_run_command(program, exit_code);
+  gradthru::cli::add_report_command(program, exit_code);
   gradthru::cli::add_data_command(program, exit_code);
   gradthru::cli::add_bench_command(program, exit_code);
   gradthru::cli::add_fidelity_command(program, exit_code);

@@ -3,6 +3,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "experiments/poly/poly.h"
+#include "experiments/vae-probe/vae_probe.h"
 #include "experiments/vae/vae.h"
 
 namespace gradthru::experiments {
@@ -17,7 +19,7 @@ std::string listed(const std::vector<std::string>& names) {
 }  // namespace
 
 const std::vector<Experiment>& all() {
-  static const std::vector<Experiment> experiments = {vae()};
+  static const std::vector<Experiment> experiments = {poly(), vae(), vae_probe_experiment()};
   return experiments;
 }
 

@@ -23,6 +23,9 @@ struct Preset {
 };
 const std::vector<Preset>& presets();
 
+/// The expected.json files that lie beside the experiments: name of the experiment, and text.
+const std::vector<std::pair<std::string, std::string>>& expected_texts();
+
 /// One run: a configuration with its one method and one seed.
 struct RunPlan {
   train::Config config;

@@ -5,6 +5,7 @@
 #include <set>
 #include <sstream>
 
+#include "experiments/expected.h"
 #include "experiments/table.h"
 #include "train/atomic_file.h"
 #include "train/interrupt.h"
@@ -189,7 +190,8 @@ class Sweep {
     }
     options.from = request_.from;
     const auto result = train::run_session(*started.training, directory, options);
-    const Summary summary = summarise(run.plan, started, options, result);
+    Summary summary = summarise(run.plan, started, options, result);
+    summary.expected = expected_figures({directory.folder(), summary, run.plan.config});
     train::write_summary(directory.summary(), summary);
     directory.log(closing_line(run, result));
     return summary;
@@ -218,6 +220,14 @@ class Sweep {
     summary.config_sha256 = options.config_sha256;
     summary.version = GRADTHRU_VERSION;
     return summary;
+  }
+
+  std::vector<train::ExpectedFigure> expected_figures(const FinishedRun& run) const {
+    std::vector<train::ExpectedFigure> figures;
+    for (const Verdict& v : check(experiment_, {run})) {
+      figures.push_back({name_of(v.expected), v.expected.low, v.expected.high, v.value, v.ok});
+    }
+    return figures;
   }
 
   static std::string closing_line(const PlannedRun& run, const train::SessionResult& result) {

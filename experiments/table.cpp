@@ -2,9 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iomanip>
 #include <ostream>
-#include <sstream>
 
 namespace gradthru::experiments {
 namespace {
@@ -46,12 +44,14 @@ std::string Table::cell(const Line& line, const std::string& column) const {
   double mean = 0, squares = 0;
   for (const double value : values) mean += value / static_cast<double>(values.size());
   for (const double value : values) squares += (value - mean) * (value - mean);
-  std::ostringstream text;
-  text << std::fixed << std::setprecision(2) << mean;
+  std::string text = train::readable(mean);
   if (values.size() > 1) {
-    text << " ± " << std::sqrt(squares / static_cast<double>(values.size() - 1));
+    const double sd = std::sqrt(squares / static_cast<double>(values.size() - 1));
+    char digits[32];  // two: a deviation from a few seeds is worth no more
+    std::snprintf(digits, sizeof digits, sd >= 10 ? "%.0f" : "%.2g", sd);
+    text += std::string(" ± ") + digits;
   }
-  return text.str();
+  return text;
 }
 
 void Table::print(std::ostream& out) const {

@@ -27,12 +27,6 @@ struct Numbers {
   }
 };
 
-/// The values of f's argument for each category.
-Tensor polynomial_values(int64_t K) {
-  if (K == 2) return at::tensor({1.0, 0.0}, at::kDouble);
-  return at::arange(K, at::kDouble) / static_cast<double>(K - 1);
-}
-
 Problem polynomial_problem(Problem problem, const ProblemSize& size) {
   if (!(size.p >= 1 && std::isfinite(size.p))) {
     throw InvalidInput("polynomial: p must be finite and >= 1, got " + std::to_string(size.p));

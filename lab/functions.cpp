@@ -38,6 +38,11 @@ Function polynomial(double p, double c, const Tensor& v) {
   return [=](const Tensor& z) { return (z.matmul(v) - c).abs().pow(p).mean(-1); };
 }
 
+Tensor polynomial_values(int64_t K) {
+  if (K == 2) return at::tensor({1.0, 0.0}, at::kDouble);
+  return at::arange(K, at::kDouble) / static_cast<double>(K - 1);
+}
+
 Function table(const Tensor& values, int64_t K) {
   return [=](const Tensor& z) {
     const Tensor index = z.detach().argmax(-1);

@@ -25,6 +25,10 @@ Function powers(double p, const at::Tensor& target);
 /// The mean over l of |v.z_l - c|^p, v [K]: what the paper on ReinMax calls polynomial programming.
 Function polynomial(double p, double c, const at::Tensor& v);
 
+/// What the categories of a variable are worth in the polynomial, v [K], float64: 1, 0 for two, the
+/// first entry of the one-hot, as in the paper; k / (K - 1) for more.
+at::Tensor polynomial_values(int64_t K);
+
 /// values [K^L] at the state, the first variable slowest; no gradient.
 Function table(const at::Tensor& values, int64_t K);
 

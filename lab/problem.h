@@ -20,6 +20,10 @@ struct Problem {
   /// The exact gradient at tau_f, [B, L, K], where it is known without enumeration.
   std::function<at::Tensor(double tau_f)> known_gradient{};
 
+  /// The gradient of f at states [m, L], the same for every row: [m, B, L, K], where there is a
+  /// cheaper way than the backward of f.
+  std::function<at::Tensor(const at::Tensor& index)> known_slopes{};
+
   int64_t B() const { return logits.size(0); }
   int64_t L() const { return logits.size(1); }
   int64_t K() const { return logits.size(2); }

@@ -79,6 +79,10 @@ void Config::set(std::string_view assignment) {
   apply(read_assignment(keys_, assignment));
 }
 
+std::string Config::assignment(std::string_view name) const {
+  return std::string(name) + "=" + value_to_toml(value(name));
+}
+
 const Value& Config::value(std::string_view name) const {
   const auto found = values_.find(name);
   if (found == values_.end()) bad_key(std::string(name), "is not declared");

@@ -57,6 +57,9 @@ class Config {
   /// the key is a text. "grid.<key>=[…]" sets an axis of the grid; an empty list takes it away.
   void set(std::string_view assignment);
 
+  /// "optimiser.lr=0.001": the key and its value, as set() takes it.
+  std::string assignment(std::string_view name) const;
+
   bool boolean(std::string_view name) const;
   int64_t integer(std::string_view name) const;
   double number(std::string_view name) const;  ///< of a number or an integer key

@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cmath>
 #include <fstream>
+#include <iterator>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <stdexcept>
@@ -20,14 +22,21 @@ namespace gradthru::train {
 namespace {
 using nlohmann::ordered_json;
 
+constexpr const char* kKinds[] = {"train", "eval", "probe", "event"};
+constexpr const char* kSplits[] = {"train", "valid", "test", "none"};
+
 const char* name_of(Kind kind) {
-  constexpr const char* kNames[] = {"train", "eval", "probe", "event"};
-  return kNames[static_cast<int>(kind)];
+  return kKinds[static_cast<int>(kind)];
 }
 
-const char* name_of(Split split) {
-  constexpr const char* kNames[] = {"train", "valid", "test", "none"};
-  return kNames[static_cast<int>(split)];
+/// The value whose name it is. Errors: a json exception for a name that is none.
+template <typename Value, size_t n>
+Value value_of(const char* const (&names)[n], const std::string& name) {
+  const auto found = std::find(std::begin(names), std::end(names), name);
+  if (found == std::end(names)) {
+    throw nlohmann::json::other_error::create(501, "unknown name " + name, nullptr);
+  }
+  return static_cast<Value>(found - std::begin(names));
 }
 
 bool is_snake_case(const std::string& name) {
@@ -78,7 +87,43 @@ std::optional<int64_t> step_of(std::string_view line) {
   return json["step"].get<int64_t>();
 }
 
+double number_from(const nlohmann::json& json) {
+  return json.is_null() ? std::numeric_limits<double>::quiet_NaN() : json.get<double>();
+}
+
+std::vector<Metric> metrics_from(const nlohmann::json& object) {
+  std::vector<Metric> metrics;
+  for (const auto& [name, value] : object.items()) {
+    if (!value.is_array()) {
+      metrics.push_back({name, number_from(value)});
+      continue;
+    }
+    std::vector<double> numbers;
+    for (const auto& number : value) numbers.push_back(number_from(number));
+    metrics.push_back({name, std::move(numbers)});
+  }
+  return metrics;
+}
+
+MetricLine line_from(const nlohmann::json& json) {
+  MetricLine line;
+  line.kind = value_of<Kind>(kKinds, json.at("kind").get<std::string>());
+  line.step = json.at("step").get<int64_t>();
+  line.epoch = json.at("epoch").get<double>();
+  line.wall_s = json.at("wall_s").get<double>();
+  line.split = value_of<Split>(kSplits, json.at("split").get<std::string>());
+  line.n = json.at("n").get<int64_t>();
+  line.values = metrics_from(json.at("values"));
+  if (json.contains("std")) line.sd = metrics_from(json.at("std"));
+  line.note = json.value("note", "");
+  return line;
+}
+
 }  // namespace
+
+std::string_view to_string(Split split) {
+  return kSplits[static_cast<int>(split)];
+}
 
 std::string to_json(const MetricLine& line) {
   std::vector<std::string> nonfinite;
@@ -88,7 +133,7 @@ std::string to_json(const MetricLine& line) {
   json["step"] = line.step;
   json["epoch"] = line.epoch;
   json["wall_s"] = line.wall_s;
-  json["split"] = name_of(line.split);
+  json["split"] = to_string(line.split);
   json["n"] = line.n;
   json["values"] = to_object(line.values, nonfinite);
   if (!line.sd.empty()) json["std"] = to_object(line.sd, nonfinite);
@@ -117,6 +162,21 @@ void MetricsWriter::write(const MetricLine& line) {
   // Takes back the half of a line that a full disc accepted.
   if (known) (void)!::ftruncate(descriptor_, before.st_size);
   throw std::system_error(error, std::generic_category(), "cannot write " + path_.string());
+}
+
+std::vector<MetricLine> read_metrics(const std::filesystem::path& path) {
+  const std::string bytes = read_file(path);
+  std::vector<MetricLine> lines;
+  for (size_t begin = 0, end; (end = bytes.find('\n', begin)) != std::string::npos;
+       begin = end + 1) {
+    try {
+      lines.push_back(line_from(nlohmann::json::parse(bytes.substr(begin, end - begin))));
+    } catch (const nlohmann::json::exception&) {
+      throw InvalidInput(path.string() + ": line " + std::to_string(lines.size() + 1) +
+                         " is not a line of metrics");
+    }
+  }
+  return lines;
 }
 
 void truncate_after(const std::filesystem::path& path, int64_t step) {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -12,6 +13,8 @@ namespace gradthru::train {
 
 enum class Kind { train, eval, probe, event };
 enum class Split { train, valid, test, none };
+
+std::string_view to_string(Split split);
 
 /// A named value. Names are lower snake case, with a unit suffix where not nats (`_ms`, `_pct`).
 struct Metric {
@@ -52,6 +55,11 @@ class MetricsWriter {
   std::filesystem::path path_;
   int descriptor_ = -1;
 };
+
+/// The lines of a run's metrics.jsonl, without a half-written last one; null reads as NaN.
+/// Errors: InvalidInput with the line number for a broken line; std::system_error if the file
+/// cannot be read.
+std::vector<MetricLine> read_metrics(const std::filesystem::path& path);
 
 /// What a resumed run does first: drops the lines beyond `step` and a half-written last line, in
 /// one step. The checkpoint of a step is to be written after the lines of that step. `step` = −1,

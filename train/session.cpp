@@ -3,7 +3,6 @@
 #include <chrono>
 #include <cmath>
 #include <filesystem>
-#include <iomanip>
 #include <limits>
 #include <sstream>
 
@@ -17,26 +16,13 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-std::string split_name(Split split) {
-  switch (split) {
-    case Split::train:
-      return "train";
-    case Split::valid:
-      return "valid";
-    case Split::test:
-      return "test";
-    case Split::none:
-      break;
-  }
-  return "none";
-}
-
 Summary::Values values_of(const std::vector<MetricLine>& lines) {
   Summary::Values values;
   for (const auto& line : lines) {
+    if (line.kind == Kind::probe) continue;  // several of the same name
     for (const auto& metric : line.values) {
       if (const auto* number = std::get_if<double>(&metric.value)) {
-        values.emplace_back(split_name(line.split) + "_" + metric.name, *number);
+        values.emplace_back(std::string(to_string(line.split)) + "_" + metric.name, *number);
       }
     }
   }
@@ -59,6 +45,9 @@ class Session {
     const int64_t total = per_epoch * training_.epochs();
     Progress progress(options_.label, total, result_.steps);
     started_ = saved_ = now();
+    if (result_.steps == 0) {
+      for (auto& line : training_.begin()) write(metrics, line);
+    }
     while (result_.steps < total) {
       if (!advance(metrics, progress)) return finish(Status::diverged);
       if (result_.steps % per_epoch == 0) {
@@ -123,10 +112,9 @@ class Session {
     told_ = now();
     std::ostringstream text;
     text << options_.label << " epoch " << epoch << "/" << training_.epochs() << ":";
-    text << std::fixed << std::setprecision(2);
     const char* between = " ";
     for (const auto& [name, value] : result_.final_values) {
-      text << between << name << " " << value;
+      text << between << name << " " << readable(value);
       between = ", ";
     }
     directory_.log(text.str());
@@ -137,6 +125,20 @@ class Session {
     line.epoch = static_cast<double>(result_.steps) / training_.steps_per_epoch();
     line.wall_s = elapsed();
     metrics.write(line);
+    if (line.kind == Kind::probe) log_probe(line);
+  }
+
+  void log_probe(const MetricLine& line) {
+    std::ostringstream text;
+    text << options_.label << " epoch " << line.epoch << " probe " << line.note << ":";
+    const char* between = " ";
+    for (const Metric& metric : line.values) {
+      if (const auto* number = std::get_if<double>(&metric.value)) {
+        text << between << metric.name << " " << readable(*number);
+        between = ", ";
+      }
+    }
+    directory_.log(text.str());
   }
 
   double elapsed() const { return before_ + (now() - started_); }

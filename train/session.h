@@ -41,6 +41,9 @@ class Training {
   virtual int64_t steps_per_epoch() const = 0;
   virtual int64_t epochs() const = 0;
 
+  /// Called before the first update of a run: lines of metrics at step 0.
+  virtual std::vector<MetricLine> begin() { return {}; }
+
   /// Update number `step` (from 0). Errors: Diverged, before anything of the model has changed.
   virtual StepReport step(int64_t step) = 0;
 

@@ -23,6 +23,15 @@ ordered_json to_json(const Summary::Values& values, ordered_json& nonfinite) {
   return object;
 }
 
+ordered_json to_json(const std::vector<ExpectedFigure>& figures) {
+  ordered_json list = ordered_json::array();
+  for (const ExpectedFigure& f : figures) {  // an open end becomes null
+    list.push_back(
+        {{"metric", f.metric}, {"low", f.low}, {"high", f.high}, {"value", f.value}, {"ok", f.ok}});
+  }
+  return list;
+}
+
 Summary::Values values_from(const ordered_json& json, const char* key) {
   Summary::Values values;
   const ordered_json held = json.value(key, ordered_json::object());  // outlives its items()
@@ -54,6 +63,18 @@ std::string_view to_string(Status status) {
   return "";
 }
 
+std::string readable(double value) {
+  const double size = std::abs(value);
+  char text[64];
+  if (size >= 1e-3 && size < 1) {
+    std::snprintf(text, sizeof text, "%.*f", 3 - static_cast<int>(std::floor(std::log10(size))),
+                  value);
+  } else {
+    std::snprintf(text, sizeof text, size < 1e-3 ? "%.4g" : "%.2f", value);
+  }
+  return text;
+}
+
 void write_summary(const std::filesystem::path& path, const Summary& summary) {
   ordered_json nonfinite = ordered_json::array();
   ordered_json data = ordered_json::object();
@@ -69,6 +90,7 @@ void write_summary(const std::filesystem::path& path, const Summary& summary) {
   json["wall_s"] = summary.wall_s;
   json["final"] = to_json(summary.final_values, nonfinite);
   json["best"] = to_json(summary.best_values, nonfinite);
+  if (!summary.expected.empty()) json["expected"] = to_json(summary.expected);
   json["data"] = data;
   json["config_sha256"] = summary.config_sha256;
   json["version"] = summary.version;

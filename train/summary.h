@@ -15,6 +15,13 @@ namespace gradthru::train {
 enum class Status { complete, diverged, interrupted };
 std::string_view to_string(Status status);
 
+/// A figure that was expected of the run: its interval, what the run got, and whether it is inside.
+struct ExpectedFigure {
+  std::string metric;  ///< `<split>_<metric>@<at>`
+  double low, high, value;
+  bool ok;
+};
+
 /// What summary.json says. Names of values are `<split>_<metric>`, such as `test_nelbo`.
 struct Summary {
   using Values = std::vector<std::pair<std::string, double>>;
@@ -28,11 +35,15 @@ struct Summary {
   double wall_s = 0;
   Values final_values{};                                    ///< written as `final`
   Values best_values{};                                     ///< written as `best`
+  std::vector<ExpectedFigure> expected{};                   ///< of the entries about this run
   std::vector<std::pair<std::string, std::string>> data{};  ///< name of a data file → SHA-256
   std::string config_sha256{};
   std::string version{};
   std::string device = "cpu";
 };
+
+/// The number for a table that people read: two decimals, four significant digits below 1.
+std::string readable(double value);
 
 /// Writes summary.json, atomically. Non-finite values become null and are listed in `nonfinite`.
 /// Errors: std::system_error with the path.

@@ -4,7 +4,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 
-#include <charconv>
 #include <cmath>
 
 namespace gradthru::experiments {
@@ -16,26 +15,6 @@ int64_t VaeShape::codes(int64_t limit) const {
     count *= K;
   }
   return count;
-}
-
-std::pair<int64_t, int64_t> parse_latent(const std::string& text) {
-  const auto number = [&](const char* begin, const char* end) {
-    int64_t value = 0;
-    const auto [stop, error] = std::from_chars(begin, end, value);
-    return error == std::errc() && stop == end && value >= 1 && value <= 100000 ? value : 0;
-  };
-  const size_t x = text.find('x');
-  const char* begin = text.data();
-  const int64_t K = x == std::string::npos ? 0 : number(begin, begin + x);
-  const int64_t L = x == std::string::npos ? 0 : number(begin + x + 1, begin + text.size());
-  constexpr int64_t kMostLogits = 1'000'000;
-  if (K * L > kMostLogits) {
-    throw InvalidInput("latent must have at most 1000000 logits in all, got '" + text + "'");
-  }
-  if (K < 2 || L < 1) {
-    throw InvalidInput("latent must be <categories>x<variables>, such as 8x4, got '" + text + "'");
-  }
-  return {K, L};
 }
 
 VaeModel::VaeModel(const VaeShape& shape) : shape_(shape) {
@@ -76,16 +55,44 @@ at::Tensor VaeModel::decode(const at::Tensor& onehots) const {
   return run(onehots.reshape({onehots.size(0), -1}), parameters_.size() / 2);
 }
 
-void VaeModel::restore(const train::Checkpoint& checkpoint, at::ScalarType dtype) {
+at::Tensor VaeModel::slopes(const at::Tensor& onehots, const at::Tensor& images) const {
+  const at::NoGradGuard no_grad;
+  const size_t first = parameters_.size() / 2, layers = shape_.hidden.size() + 1;
+  std::vector<at::Tensor> hidden;  // after each ReLU
+  at::Tensor h = onehots.reshape({onehots.size(0), -1});
+  for (size_t i = 0; i < layers; ++i) {
+    h = at::linear(h, parameters_[first + 2 * i].second, parameters_[first + 2 * i + 1].second);
+    if (i + 1 < layers) hidden.push_back(h = h.relu());
+  }
+  // At the pixels the gradient is sigmoid(a) - x: a part of the code and a part of the image, which
+  // stay apart up to the last ReLU.
+  const at::Tensor last = parameters_[first + 2 * (layers - 1)].second;
+  at::Tensor g = h.sigmoid().matmul(last).unsqueeze(1) - images.matmul(last).unsqueeze(0);
+  for (size_t i = layers - 1; i-- > 0;) {
+    g.mul_(hidden[i].gt(0).unsqueeze(1));
+    g = g.matmul(parameters_[first + 2 * i].second);
+  }
+  return g.view({onehots.size(0), images.size(0), shape_.L, shape_.K});
+}
+
+void VaeModel::restore(const train::Checkpoint& checkpoint) {
   const at::NoGradGuard no_grad;
   for (auto& [name, tensor] : parameters_) {
     const at::Tensor& stored = checkpoint.tensor("model." + name);
     if (stored.sizes() != tensor.sizes()) {
       throw InvalidInput("checkpoint: model." + name + " has another shape");
     }
-    if (tensor.scalar_type() != dtype) tensor = tensor.to(dtype).requires_grad_();
     tensor.copy_(stored);
   }
+}
+
+VaeModel VaeModel::copy(at::ScalarType dtype) const {
+  const at::NoGradGuard no_grad;
+  VaeModel other = *this;
+  for (auto& [name, tensor] : other.parameters_) {
+    tensor = tensor.to(dtype, /*non_blocking=*/false, /*copy=*/true);
+  }
+  return other;
 }
 
 VaeLoss VaeModel::loss(const at::Tensor& images, const Estimator& estimator, const Key& key) const {

@@ -24,9 +24,6 @@ struct VaeShape {
   int64_t codes(int64_t limit) const;
 };
 
-/// Parses `8x4`. Errors: InvalidInput.
-std::pair<int64_t, int64_t> parse_latent(const std::string& text);
-
 /// Per-example averages over a batch, each a scalar tensor. Units: nats.
 struct VaeLoss {
   at::Tensor recon;     ///< binary cross-entropy with soft targets, summed over pixels
@@ -48,9 +45,17 @@ class VaeModel {
 
   const VaeShape& shape() const { return shape_; }
 
-  /// Takes `model.<name>` of a checkpoint for every parameter, in the given dtype.
+  /// The gradient of the cross-entropy of every image, summed over pixels, with respect to the
+  /// one-hots of every code: onehots [m, L, K] and images [B, pixels] to [m, B, L, K], much cheaper
+  /// than the backward of decode() for each pair.
+  at::Tensor slopes(const at::Tensor& onehots, const at::Tensor& images) const;
+
+  /// Takes `model.<name>` of a checkpoint for every parameter.
   /// Errors: InvalidInput for a missing one or one of another shape.
-  void restore(const train::Checkpoint& checkpoint, at::ScalarType dtype = at::kFloat);
+  void restore(const train::Checkpoint& checkpoint);
+
+  /// The same weights in memory of their own, in another dtype; they need no gradient.
+  VaeModel copy(at::ScalarType dtype) const;
 
   /// Name and tensor, in a fixed order: `encoder.0.weight`.
   const std::vector<std::pair<std::string, at::Tensor>>& named_parameters() const {

@@ -4,6 +4,7 @@
 #include <string>
 #include <tuple>
 
+#include "experiments/latent.h"
 #include "train/optimiser.h"
 
 namespace gradthru::experiments {

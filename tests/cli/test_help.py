@@ -22,6 +22,7 @@ COMMANDS = [
     ["data", "fetch"],
     ["bench"],
     ["fidelity"],
+    ["report"],
 ]
 
 
@@ -45,7 +46,7 @@ def test_the_first_screen_tells_what_works(gradthru):
     assert len(commands) >= 3
     for command in commands:
         words = [word for word in command.split() if not word.startswith("-")]
-        assert words[0] in ("list", "data", "run", "bench", "fidelity")
+        assert words[0] in ("list", "data", "run", "report", "bench", "fidelity")
 
 
 def test_version(gradthru):

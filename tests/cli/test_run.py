@@ -196,7 +196,7 @@ def table_of(stdout):
 
 
 def mean_and_sd(values):
-    return f"{statistics.fmean(values):.2f} ± {statistics.stdev(values):.2f}"
+    return f"{statistics.fmean(values):.2f} ± {statistics.stdev(values):.2g}"
 
 
 def test_methods_and_seeds_make_folders_and_a_table(run):

@@ -1,0 +1,128 @@
+#include "experiments/vae-probe/vae_probe.h"
+
+#include <cmath>
+#include <string>
+#include <utility>
+
+#include "experiments/vae/exact_bound.h"
+#include "experiments/vae/probe.h"
+#include "experiments/vae/setup.h"
+#include "experiments/vae/training.h"
+#include "experiments/vae/vae.h"
+#include "lab/fidelity.h"
+#include "train/streams.h"
+
+namespace gradthru::experiments {
+namespace {
+
+using train::Config;
+using train::MetricLine;
+
+std::vector<train::ConfigKey> keys() {
+  std::vector<train::ConfigKey> all = vae_keys();
+  all.push_back({"probe.methods",
+                 std::vector<std::string>{"st", "reinmax"},
+                 "estimators that are measured",
+                 {}});
+  all.push_back(
+      {"probe.images", int64_t{20}, "the first n training images, in file order", {.min = 1}});
+  all.push_back({"probe.samples",
+                 int64_t{1024},
+                 "draws of an estimator that is not enumerated",
+                 {.min = 64}});
+  return all;
+}
+
+std::vector<Estimator> probed(const Config& config) {
+  std::vector<Estimator> estimators;
+  for (const auto& spec : config.texts("probe.methods")) {
+    estimators.push_back(parse_estimator(spec));
+    if (!estimators.back().is_constant()) {
+      throw InvalidInput("probe.methods: a temperature must be a number, not a schedule, got '" +
+                         spec + "'");
+    }
+  }
+  return estimators;
+}
+
+/// The training of a VAE with the measurements between its epochs. These draw from a stream of
+/// their own: training goes on as if nobody had looked.
+class ProbedTraining : public train::Training {
+ public:
+  ProbedTraining(const RunPlan& plan, const data::ImageSet& images)
+      : vae_(plan, images),
+        estimators_(probed(plan.config)),
+        images_(first_of(images.train_images, plan.config.integer("probe.images"))) {
+    options_.draws = plan.config.integer("probe.samples");
+    options_.key = train::stream_key(plan.seed, "probe");
+  }
+
+  int64_t steps_per_epoch() const override { return vae_.steps_per_epoch(); }
+  int64_t epochs() const override { return vae_.epochs(); }
+  std::vector<MetricLine> begin() override { return measurements(); }
+  train::StepReport step(int64_t step) override { return vae_.step(step); }
+  train::EpochReport end_epoch(int64_t epoch) override {
+    train::EpochReport report = vae_.end_epoch(epoch);
+    for (auto& line : measurements()) report.lines.push_back(std::move(line));
+    return report;
+  }
+  void store(train::Checkpoint& checkpoint) const override { vae_.store(checkpoint); }
+  void restore(const train::Checkpoint& checkpoint) override { vae_.restore(checkpoint); }
+
+ private:
+  std::vector<MetricLine> measurements() const {
+    std::vector<MetricLine> lines;
+    for (const auto& f : lab::measure(vae_problem(vae_.model(), images_), estimators_, options_)) {
+      MetricLine line;
+      line.kind = train::Kind::probe;
+      line.split = train::Split::train;
+      line.n = images_.size(0);
+      const double exact = f.exact_gradient.norm().item<double>();
+      const double over_mean = exact / f.mean.norm().item<double>();
+      line.values = {{"rel_bias", f.relative_bias.value},
+                     {"rel_bias_of_mean", f.relative_bias.value * over_mean},
+                     {"rel_std", f.relative_std},
+                     {"cos", f.cosine.value},
+                     {"rel_standard_error", f.standard_error / exact}};
+      line.note = to_string(f.estimator);
+      lines.push_back(std::move(line));
+    }
+    return lines;
+  }
+
+  VaeTraining vae_;
+  std::vector<Estimator> estimators_;
+  at::Tensor images_;
+  lab::FidelityOptions options_;
+};
+
+Estimator resolve(Config& config, const Estimator& estimator) {
+  const Estimator method = vae().resolve(config, estimator);
+  if (probed(config).empty()) throw InvalidInput("probe.methods: wanted at least one, got none");
+  if (shape_of(config, 1).codes(kEnumerationLimit) < 0) {
+    throw InvalidInput("latent: the exact gradient of " + config.text("latent") +
+                       " needs more than " + std::to_string(kEnumerationLimit) + " codes");
+  }
+  return method;
+}
+
+StartedRun start(const RunPlan& plan) {
+  const auto images = images_of(plan.config);
+  StartedRun run;
+  run.training = std::make_unique<ProbedTraining>(plan, *images);
+  for (const auto& file : images->sha256) run.data.push_back(file);
+  return run;
+}
+
+}  // namespace
+
+Experiment vae_probe_experiment() {
+  return {.name = "vae-probe",
+          .summary = "gradient quality in the categorical VAE, by enumeration of its codes",
+          .keys = keys(),
+          .resolve = resolve,
+          .start = start,
+          .columns = vae().columns};
+}
+
+}  // namespace gradthru::experiments

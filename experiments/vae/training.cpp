@@ -1,0 +1,151 @@
+#include "experiments/vae/training.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <cmath>
+#include <sstream>
+
+#include "experiments/vae/exact_bound.h"
+#include "experiments/vae/setup.h"
+#include "train/optimiser.h"
+#include "train/streams.h"
+
+namespace gradthru::experiments {
+namespace {
+
+using train::Checkpoint;
+using train::MetricLine;
+
+VaeModel initial_model(const VaeShape& shape, uint64_t seed) {
+  at::Generator generator = at::detail::getDefaultCPUGenerator();
+  generator.set_current_seed(train::stream_seed(seed, "init"));
+  return VaeModel(shape);
+}
+
+}  // namespace
+
+VaeTraining::VaeTraining(const RunPlan& plan, const data::ImageSet& images)
+    : estimator_(plan.estimator),
+      seed_(plan.seed),
+      epochs_(plan.config.integer("epochs")),
+      batch_(plan.config.integer("batch_size")),
+      exact_(plan.config.text("eval.exact")),
+      learning_rate_(plan.config.number("optimiser.lr")),
+      train_(first_of(images.train_images, plan.config.integer("data.train_limit"))),
+      test_(first_of(images.test_images, plan.config.integer("data.test_limit"))),
+      model_(initial_model(shape_of(plan.config, images.train_images.size(1)), plan.seed)),
+      noise_(train::stream_key(plan.seed, "noise")),
+      order_seed_(train::stream_seed(plan.seed, "order")) {
+  std::vector<at::Tensor> parameters;
+  for (const auto& [name, tensor] : model_.named_parameters()) parameters.push_back(tensor);
+  optimiser_ = train::make_optimiser(plan.config.text("optimiser.name"), std::move(parameters),
+                                     {.lr = learning_rate_});
+}
+
+train::StepReport VaeTraining::step(int64_t step) {
+  const at::Tensor x = train_.index_select(0, batch_indices(step));
+  const double total = static_cast<double>(steps_per_epoch() * epochs_);
+  const Estimator estimator = estimator_.at(static_cast<double>(step) / total);
+  const VaeLoss loss = model_.loss(x, estimator, noise_.take(offsets_used(estimator)));
+  const at::Tensor objective = loss.nelbo();
+  optimiser_->zero_grad();
+  objective.backward();
+  const double value = objective.item<double>();
+  require_finite(value);
+  optimiser_->step();
+  averages_.add(loss, x.size(0));
+  return {value, x.size(0)};
+}
+
+train::EpochReport VaeTraining::end_epoch(int64_t epoch) {
+  MetricLine training;
+  training.kind = train::Kind::train;
+  training.split = train::Split::train;
+  training.n = averages_.count();
+  training.values = averages_.metrics();
+  averages_ = Averages();
+  MetricLine test = evaluate();
+  if (wants_exact_bound(epoch)) {
+    const ExactBound bound = exact_bound(model_, test_);
+    test.values.push_back({"nelbo_exact", bound.nelbo});
+    test.values.push_back({"nll", bound.nll});
+  }
+  const double selection = std::get<double>(test.values[0].value);
+  return {{training, test}, selection};
+}
+
+void VaeTraining::store(Checkpoint& checkpoint) const {
+  for (const auto& [name, tensor] : model_.named_parameters()) {
+    checkpoint.tensors["model." + name] = tensor.detach();
+  }
+  train::store(*optimiser_, checkpoint, "optimiser.");
+  averages_.store(checkpoint);
+  checkpoint.integers["noise.offset"] = static_cast<int64_t>(noise_.offset);
+}
+
+void VaeTraining::restore(const Checkpoint& checkpoint) {
+  model_.restore(checkpoint);
+  train::restore(*optimiser_, checkpoint, "optimiser.");
+  averages_.restore(checkpoint);
+  noise_.offset = static_cast<uint64_t>(checkpoint.integer("noise.offset"));
+}
+
+at::Tensor VaeTraining::batch_indices(int64_t step) {
+  const int64_t epoch = step / steps_per_epoch();
+  if (epoch != order_epoch_) {
+    order_ = train::epoch_order(order_seed_, epoch, train_.size(0));
+    order_epoch_ = epoch;
+  }
+  const int64_t start = step % steps_per_epoch() * batch_;
+  return order_.narrow(0, start, std::min(batch_, order_.size(0) - start));
+}
+
+void VaeTraining::require_finite(double loss) const {
+  std::ostringstream setting;
+  setting << " with " << to_string(estimator_) << ", lr " << learning_rate_;
+  if (!std::isfinite(loss)) throw train::Diverged("loss is not finite" + setting.str());
+  std::vector<at::Tensor> sums;
+  for (const auto& [name, tensor] : model_.named_parameters()) sums.push_back(tensor.grad().sum());
+  if (at::isfinite(at::stack(sums)).all().item<bool>()) return;
+  for (size_t i = 0; i < sums.size(); ++i) {
+    if (!std::isfinite(sums[i].item<double>())) {
+      throw train::Diverged("gradient of " + model_.named_parameters()[i].first + " is not finite" +
+                            setting.str());
+    }
+  }
+}
+
+/// One sample per image, from the `eval` stream: the same draws every time.
+MetricLine VaeTraining::evaluate() const {
+  const at::NoGradGuard no_grad;
+  Key key = train::stream_key(seed_, "eval");
+  const Estimator estimator = estimator_.at(1);
+  Averages averages;
+  constexpr int64_t kBlock = 1000;
+  for (int64_t start = 0; start < test_.size(0); start += kBlock) {
+    const at::Tensor x = test_.narrow(0, start, std::min(kBlock, test_.size(0) - start));
+    key.row0 = start * model_.shape().L;
+    averages.add(model_.loss(x, estimator, key), x.size(0));
+  }
+  MetricLine line;
+  line.kind = train::Kind::eval;
+  line.split = train::Split::test;
+  line.n = averages.count();
+  line.values = averages.metrics();
+  return line;
+}
+
+/// The enumeration weights codes by q at temperature 1: the law of the sampled bound only where
+/// the estimator draws at that temperature and decodes one-hots.
+bool VaeTraining::wants_exact_bound(int64_t epoch) const {
+  const Traits facts = traits(estimator_.at(1));
+  if (facts.sampling_tau != 1 || facts.relaxed) return false;
+  if (model_.shape().codes(kEnumerationLimit) < 0) return false;
+  return exact_ == "every" || (exact_ == "last" && epoch == epochs_);
+}
+
+}  // namespace gradthru::experiments
