@@ -120,6 +120,8 @@ void add_fidelity_command(CLI::App& program, int& exit_code) {
       ->add_option("--draw-seed", asked->draw_seed, "Seed of the draws, the same for each method")
       ->capture_default_str();
   command->add_flag("--sampled", asked->options.sampled, "Also draw what could be enumerated");
+  command->add_flag("--gradient-gap", asked->options.gradient_gap,
+                    "Also the gap between the gradients at the hard and at the relaxed sample");
   command->add_option("--json", asked->json, "File for every figure");
   command->add_option("--plot", asked->plot, "Page (HTML) with charts of the figures");
   command->add_option("--threads", asked->threads, "Threads; default: all cores")

@@ -74,12 +74,16 @@ std::string problem_line(const lab::Problem& problem) {
 std::vector<std::vector<std::string>> fidelity_lines(const std::vector<Fidelity>& results) {
   std::vector<std::vector<std::string>> lines = {
       {"method", "tau_f", "how", "relative bias", "cosine", "relative std", "variance", "f evals"}};
+  const bool gaps = std::any_of(results.begin(), results.end(),
+                                [](const Fidelity& f) { return f.gradient_gap.has_value(); });
+  if (gaps) lines[0].push_back("gradient gap");
   for (const Fidelity& f : results) {
     const double count = evaluations(f.estimator, f.mean.size(1), f.mean.size(2));
     lines.push_back({to_string(f.estimator), text("%g", f.tau_f),
                      f.enumerated ? "enumerated" : "sampled", text(f.relative_bias, f.enumerated),
                      text(f.cosine, f.enumerated), text("%.4g", f.relative_std),
                      text("%.4g", f.variance), text("%g", count)});
+    if (gaps) lines.back().push_back(f.gradient_gap ? text(*f.gradient_gap, false) : "-");
   }
   return lines;
 }
@@ -117,6 +121,10 @@ Json fidelity_json(const lab::Problem& problem, const std::vector<Fidelity>& res
                    {"relative_std", f.relative_std},
                    {"standard_error", f.standard_error},
                    {"by_samples", by_samples_json(f)}});
+    if (f.gradient_gap) {
+      all.back()["gradient_gap"] = f.gradient_gap->value;
+      all.back()["gradient_gap_95"] = json_of(*f.gradient_gap);
+    }
   }
   return {{"problem", problem.name},
           {"batch", problem.B()},

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "lab/exact.h"
+#include "lab/gap.h"
 
 namespace gradthru::lab {
 namespace {
@@ -149,18 +150,24 @@ Fidelity from_moments(const Moments& moments, Fidelity result) {
   return result;
 }
 
+void require_draws(const FidelityOptions& options) {
+  if (options.draws >= 2 * kGroups) return;
+  throw InvalidInput("fidelity: draws must be >= " + std::to_string(2 * kGroups) + ", got " +
+                     std::to_string(options.draws));
+}
+
+/// How many draws are worked on at once, each with so many evaluations of f.
+int64_t block_of(const Problem& p, double evaluations, int64_t draws) {
+  const double each = std::max(1.0, evaluations) * static_cast<double>(p.logits.numel());
+  const double block = static_cast<double>(kBlockElements) / each;
+  return std::clamp<int64_t>(static_cast<int64_t>(block), 1, draws);
+}
+
 Fidelity from_draws(const Problem& p, Fidelity result, const FidelityOptions& options) {
-  if (options.draws < 2 * kGroups) {
-    throw InvalidInput("fidelity: draws must be >= " + std::to_string(2 * kGroups) + ", got " +
-                       std::to_string(options.draws));
-  }
+  require_draws(options);
   const Tensor& exact = result.exact_gradient;
   const Estimator& e = result.estimator;
-  const double each = std::max(1.0, evaluations(e, p.L(), p.K()));
-  const auto block =
-      std::clamp<int64_t>(static_cast<int64_t>(static_cast<double>(kBlockElements) /
-                                               (each * static_cast<double>(exact.numel()))),
-                          1, options.draws);
+  const int64_t block = block_of(p, evaluations(e, p.L(), p.K()), options.draws);
   Sums sums(exact, options.draws);
   Key key = options.key;
   for (int64_t first = 0; first < options.draws; first += block) {
@@ -190,6 +197,21 @@ Fidelity from_draws(const Problem& p, Fidelity result, const FidelityOptions& op
   return result;
 }
 
+Interval mean_gap(const Problem& p, const Fidelity& result, const FidelityOptions& options) {
+  require_draws(options);
+  const int64_t draws = options.draws / kGroups * kGroups;
+  const int64_t block = block_of(p, 2, draws);
+  Key key = options.key;
+  std::vector<Tensor> gaps;
+  for (int64_t first = 0; first < draws; first += block) {
+    key.row0 = options.key.row0 + first * p.B() * p.L();
+    gaps.push_back(gradient_gaps(p, result.estimator, std::min(block, draws - first), key));
+  }
+  const Tensor groups =
+      at::cat(gaps).view({kGroups, -1}).mean(1) / length_of(result.exact_gradient);
+  return student(groups.mean().item<double>(), groups);
+}
+
 }  // namespace
 
 std::vector<Fidelity> measure(const Problem& p, const std::vector<Estimator>& estimators,
@@ -217,6 +239,9 @@ std::vector<Fidelity> measure(const Problem& p, const std::vector<Estimator>& es
   for (Fidelity& result : results) {
     if (!result.mean.defined()) {
       result = result.enumerated ? from_moments(*next++, result) : from_draws(p, result, options);
+    }
+    if (options.gradient_gap && has_surrogate(result.estimator) && p.differentiable) {
+      result.gradient_gap = mean_gap(p, result, options);
     }
     result.relative_std = std::sqrt(result.variance) / length_of(result.mean);
   }

@@ -16,9 +16,10 @@
 namespace gradthru::lab {
 
 struct FidelityOptions {
-  int64_t draws = 4096;  ///< of an estimator that is sampled
-  bool sampled = false;  ///< also sample what could be enumerated
-  Key key{.seed = 0};    ///< the same for every estimator: common random numbers
+  int64_t draws = 4096;       ///< of an estimator that is sampled
+  bool sampled = false;       ///< also sample what could be enumerated
+  bool gradient_gap = false;  ///< also measure it, by drawing, where there is one
+  Key key{.seed = 0};         ///< the same for every estimator: common random numbers
 };
 
 /// A number and its 95 % confidence interval; both ends are the number where it is exact.
@@ -49,6 +50,9 @@ struct Fidelity {
   /// (|mean - g*|^2 - tr V / draws) / |g*|^2: the squared relative bias without the noise of the
   /// mean; may be negative.
   double squared_bias;
+  /// Mean length of (grad f at the hard sample, through the relaxed one) - (grad of f at the
+  /// relaxed one), over |g*|, of an estimator that has a relaxed sample; see gap.h.
+  std::optional<Interval> gradient_gap;
   std::vector<AtSamples> by_samples;  ///< M = 1, 4, 16, ...
 };
 

@@ -232,3 +232,19 @@ def test_size_of_a_file_is_the_file_s(gradthru, tmp_path):
     file = tmp_path / "problem.json"
     file.write_text(json.dumps(QUADRATIC))
     assert_refused(gradthru("fidelity", "--problem", file, "--latent", "3x2"), MISTAKE, "with the file")
+
+
+def test_gradient_gap_is_drawn_where_there_is_one(gradthru):
+    told = gradthru.folder / "told.json"
+    result = assert_done(
+        gradthru("fidelity", "--problem", "quadratic", "--methods", "st;reinmax;gumbel_softmax",
+                 "--samples", 256, "--gradient-gap", "--json", told)
+    )
+    st, reinmax, gumbel = json.loads(told.read_text())["results"]
+    assert "gradient_gap" not in reinmax
+    for one in (st, gumbel):
+        low, high = one["gradient_gap_95"]
+        assert 0 < low < one["gradient_gap"] < high
+    header, *rows = [line for line in result.stdout.splitlines() if "  " in line]
+    assert header.endswith("gradient gap")
+    assert rows[1].split()[-1] == "-" and f"{st['gradient_gap']:.4g}" in rows[0]

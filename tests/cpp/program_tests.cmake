@@ -1,5 +1,5 @@
 gradthru_test(fidelity_test
-  SOURCES cpp/fidelity_test.cpp cpp/polynomial_test.cpp LIBRARIES gradthru_lab)
+  SOURCES cpp/fidelity_test.cpp cpp/gap_test.cpp cpp/polynomial_test.cpp LIBRARIES gradthru_lab)
 gradthru_test(data_test
   SOURCES cpp/data_files_test.cpp cpp/data_sets_test.cpp LIBRARIES gradthru_data ZLIB::ZLIB)
 gradthru_test(train_test
