@@ -8,3 +8,4 @@
 #include "gradthru/expectation.h"
 #include "gradthru/key.h"
 #include "gradthru/precision.h"
+#include "gradthru/psa.h"

@@ -27,8 +27,14 @@ void check_sizes(const PsaShape& shape, const Tensor& flip_grad, const Tensor& p
   bool fits = shape.groups >= 1 && shape.in_of_group() * shape.groups == shape.in &&
               shape.out_of_group() * shape.groups == shape.out &&
               weight.size(1) == shape.in_of_group();
+  const int64_t in_size[] = {shape.height, shape.width};
+  const int64_t out_size[] = {shape.out_height, shape.out_width};
   for (const int axis : {0, 1}) {
     fits = fits && shape.stride[axis] >= 1 && shape.padding[axis] >= 0 && shape.dilation[axis] >= 1;
+    if (!fits) break;
+    const int64_t room =
+        in_size[axis] + 2 * shape.padding[axis] - shape.dilation[axis] * (shape.kernel[axis] - 1);
+    fits = room >= 1 && out_size[axis] == (room - 1) / shape.stride[axis] + 1;
   }
   for (const Tensor* t : {&flip_grad, &preactivation, &state}) {
     fits = fits && t->sizes() == IntArrayRef(above);
@@ -119,6 +125,7 @@ Tensor psa_linear(const Tensor& flip_grad, const Tensor& preactivation, const Te
   const int64_t batch =
       c10::multiply_integers(preactivation.sizes().begin(), preactivation.sizes().end() - 1);
   const auto as_images = [&](const Tensor& t, int64_t channels) {
+    TORCH_CHECK_VALUE(t.numel() == batch * channels, "psa_linear: shapes do not fit");
     return t.reshape({batch, channels, 1, 1});
   };
   return psa_conv2d(as_images(flip_grad, out), as_images(preactivation, out), as_images(state, out),

@@ -191,3 +191,54 @@ def test_a_mask_changed_before_the_backward_is_noticed():
     mask[0] = False
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         onehot.sum().backward()
+
+
+def psa_units(*shape, dtype=torch.float32):
+    """Flip gradient, preactivation and state of a layer of binary units."""
+    return logits(*shape).to(dtype), 2 * logits(*shape).to(dtype), logits(*shape).sign().to(dtype)
+
+
+CONV = ([2, 1], [1, 0], [1, 2], 2)  # stride, padding, dilation, groups
+
+
+def psa_conv2d_arguments(dtype=torch.float32, *, requires_grad=False):
+    flip_grad, a, state = psa_units(2, 6, 3, 2, dtype=dtype)
+    weight, states = logits(6, 2, 3, 3).to(dtype), logits(2, 4, 5, 6).sign().to(dtype)
+    return (flip_grad, a.requires_grad_(requires_grad), state, weight, states, True, *CONV)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("plus_minus_one", [True, False])
+def test_psa_linear_passes_opcheck(plus_minus_one, dtype):
+    weight, states = logits(5, 3).to(dtype), logits(4, 3).sign().to(dtype)
+    opcheck(OPS.psa_linear.default, (*psa_units(4, 5, dtype=dtype), weight, states, plus_minus_one))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_psa_conv2d_passes_opcheck(dtype):
+    opcheck(OPS.psa_conv2d.default, psa_conv2d_arguments(dtype))
+
+
+def test_psa_conv2d_keeps_the_memory_format_under_fake_tensors():
+    arguments = list(psa_conv2d_arguments())
+    arguments[4] = arguments[4].to(memory_format=torch.channels_last)
+    opcheck(OPS.psa_conv2d.default, tuple(arguments))
+    assert OPS.psa_conv2d(*arguments).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_psa_refuses_a_second_derivative():
+    result = OPS.psa_conv2d(*psa_conv2d_arguments(requires_grad=True))
+    with pytest.raises(RuntimeError, match="second order is refused"):
+        result.sum().backward()
+
+
+def test_psa_sizes_are_checked_without_autograd():
+    short = torch.ones(4, 2)
+    with torch.inference_mode(), pytest.raises(ValueError, match="do not fit"):
+        OPS.psa_linear(*psa_units(4, 5), logits(5, 3), short, True)
+    arguments = list(psa_conv2d_arguments())
+    for position, wrong in [(0, torch.ones(2, 6, 3, 3)), (3, torch.ones(6, 3, 3, 3)),
+                            (6, [0, 1]), (7, [1, 1]), (9, 5)]:
+        changed = arguments[:position] + [wrong] + arguments[position + 1:]
+        with torch.inference_mode(), pytest.raises(ValueError, match="do not fit"):
+            OPS.psa_conv2d(*changed)
