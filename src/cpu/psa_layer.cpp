@@ -59,13 +59,16 @@ PsaWeights<T>::PsaWeights(const PsaShape& shape, const at::Tensor& weight, doubl
       whole_(in_ / kPsaInputs),
       blocks_(whole_ + in_ % kPsaInputs) {
   const int64_t triple = 3 * kernels.width;
-  const int64_t most = std::max(triple, kChunkWeights / taps_ / triple * triple);
+  // Chunks of one size, as near to kChunkWeights as whole triples allow.
+  const int64_t wanted = std::max<int64_t>(1, (out_ * taps_ + kChunkWeights / 2) / kChunkWeights);
+  const int64_t most = round_up((out_ + wanted - 1) / wanted, triple);
   for (int64_t first = 0; first < out_; first += most) {
     const int64_t count = std::min(most, out_ - first);
     chunks_.push_back({first, count, round_up(count, kernels.width)});
   }
   const auto chunks = static_cast<int64_t>(chunks_.size());
-  tables_.reset(new T[static_cast<size_t>(shape.groups * in_ * taps_ * 2 * channels_)]);
+  size_ = shape.groups * in_ * taps_ * 2 * channels_;
+  tables_.reset(new T[static_cast<size_t>(size_)]);
   large_.resize(static_cast<size_t>(shape.groups * chunks * blocks_ * taps_));
   const at::Tensor dense = weight.contiguous();
   const T* source = dense.const_data_ptr<T>();
@@ -221,12 +224,15 @@ void PsaTile<T>::run(const PsaStrip& strip, int64_t first_example, int64_t last_
     for (size_t chunk = 0; chunk < weights_.chunks().size(); ++chunk) {
       const auto& c = weights_.chunks()[chunk];
       b.rows = c.rows;
-      b.units = units_.data() + group * 2 * channels + c.first;
+      b.units = units_.data() + 2 * (group * channels + c.first);
       b.any_units =
           weights_.any_large() ? any_units_.data() + group * 3 * channels + c.first : nullptr;
       for (int64_t block = 0; block < weights_.blocks(); ++block) {
         b.weights = weights_.table(group, chunk, block);
         b.large = weights_.large(group, chunk, block);
+        const int64_t size = shape_.taps() * 2 * weights_.inputs(block) * c.rows;
+        b.next_weights = b.weights + size;  // tables stand in the order of these loops
+        b.next_size = std::min(size, weights_.end() - b.next_weights);
         b.any_large = std::find(b.large, b.large + shape_.taps(), 1) != b.large + shape_.taps();
         const int64_t input = group * shape_.in_of_group() + weights_.first_input(block);
         b.off = off_.data() + input;

@@ -79,6 +79,7 @@ class PsaWeights {
                                ((group * in_ * channels_) + in_ * chunks_[chunk].first +
                                 first_input(block) * chunks_[chunk].rows);
   }
+  const T* end() const { return tables_.get() + size_; }
   const uint8_t* large(int64_t group, size_t chunk, int64_t block) const {
     const auto chunks = static_cast<int64_t>(chunks_.size());
     return large_.data() +
@@ -91,6 +92,7 @@ class PsaWeights {
 
   int64_t taps_, in_, out_, channels_, whole_, blocks_;
   std::vector<Chunk> chunks_;
+  int64_t size_;
   std::unique_ptr<T[]> tables_;
   std::vector<uint8_t> large_;
   bool any_large_ = false;

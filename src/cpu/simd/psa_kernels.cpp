@@ -15,8 +15,8 @@ void units(const T* a, const T* h, int64_t n, T* out, T* any) {
   using L = PsaLanes<T>;
   for (int64_t k = 0; k < n; k += L::kWidth) {
     const math::PsaUnit<L> unit(L::load(a + k), L::load(h + k));
-    L::store(unit.t, out + k);
-    L::store(unit.minus_q, out + n + k);
+    L::store(unit.t, out + 2 * k);
+    L::store(unit.minus_q, out + 2 * k + L::kWidth);
     if (any == nullptr) continue;
     const math::PsaAnyUnit<L> other(L::load(a + k), L::load(h + k));
     L::store(other.a, any + k);
@@ -63,13 +63,12 @@ bool weights(const T* const* of_input, int inputs, int64_t count, int64_t rows, 
 
 /// Adds n vectors of terms to the sums of each input.
 template <int n, int inputs, class T>
-GRADTHRU_HD void add_terms(const T* t, const T* minus_q, const T* const* c,
-                           typename PsaLanes<T>::V* sum) {
+GRADTHRU_HD void add_terms(const T* units, const T* const* c, typename PsaLanes<T>::V* sum) {
   using L = PsaLanes<T>;
   typename L::V t_of[n], q_of[n];
   for (int k = 0; k < n; ++k) {
-    t_of[k] = L::load(t + k * L::kWidth);
-    q_of[k] = L::load(minus_q + k * L::kWidth);
+    t_of[k] = L::load(units + 2 * k * L::kWidth);
+    q_of[k] = L::load(units + (2 * k + 1) * L::kWidth);
   }
   _Pragma("GCC unroll 4") for (int i = 0; i < inputs; ++i) {
     typename L::V below[n];
@@ -101,15 +100,38 @@ __attribute__((noinline)) T large_terms(const PsaBlock<T>& b, const T* any_units
   return L::sum(sum);
 }
 
+/// Fetches what comes next into the second cache, a piece at each step. Which half of a table is
+/// read depends on the inputs, so that the machine's own prefetch is of little use.
+template <class T>
+class Prefetch {
+ public:
+  Prefetch(const T* from, int64_t size, int64_t steps)
+      : at_(reinterpret_cast<const char*>(from)),
+        end_(reinterpret_cast<const char*>(from + size)),
+        lines_((size * static_cast<int64_t>(sizeof(T)) / kLine + steps - 1) / steps) {}
+
+  GRADTHRU_HD void step() {
+    for (int64_t i = 0; i < lines_ && at_ < end_; ++i, at_ += kLine) __builtin_prefetch(at_, 0, 2);
+  }
+
+ private:
+  static constexpr int64_t kLine = 64;
+  const char* at_;
+  const char* end_;
+  int64_t lines_;
+};
+
 template <int inputs, class T>
 void block(const PsaBlock<T>& b) {
   using L = PsaLanes<T>;
   constexpr int64_t kTriple = 3 * L::kWidth;
   const int64_t tap_size = 2 * inputs * b.rows;
   const int64_t rest = b.rows % kTriple, triples = b.rows - rest;
+  Prefetch<T> next(b.next_weights, b.next_size, b.examples * b.pixels);
   for (int64_t n = 0; n < b.examples; ++n) {
     const T* units = b.units + n * b.outputs * b.unit_stride;
     for (int64_t p = 0; p < b.pixels; ++p) {
+      next.step();
       const int64_t place = (n * b.pixels + p) * b.input_stride;
       int64_t start[inputs];
       typename L::V sum[inputs];
@@ -120,18 +142,16 @@ void block(const PsaBlock<T>& b) {
       for (int32_t e = b.first_tap[p]; e < b.first_tap[p + 1]; ++e) {
         const PsaTap tap = b.taps[e];
         if (b.large[tap.weight]) continue;
-        const T* t = units + tap.output * b.unit_stride;
-        const T* minus_q = t + b.channels;
+        const T* above = units + tap.output * b.unit_stride;
         const T* c[inputs];
         for (int i = 0; i < inputs; ++i) c[i] = b.weights + tap.weight * tap_size + start[i];
         for (int64_t k = 0; k < triples; k += kTriple) {
-          add_terms<3, inputs>(t, minus_q, c, sum);
-          t += kTriple;
-          minus_q += kTriple;
+          add_terms<3, inputs>(above, c, sum);
+          above += 2 * kTriple;
           for (int i = 0; i < inputs; ++i) c[i] += kTriple;
         }
-        if (rest == L::kWidth) add_terms<1, inputs>(t, minus_q, c, sum);
-        if (rest == 2 * L::kWidth) add_terms<2, inputs>(t, minus_q, c, sum);
+        if (rest == L::kWidth) add_terms<1, inputs>(above, c, sum);
+        if (rest == 2 * L::kWidth) add_terms<2, inputs>(above, c, sum);
       }
       L::template add_sums<inputs>(sum, b.grad + place);
       if (!b.any_large) continue;

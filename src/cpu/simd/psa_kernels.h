@@ -19,15 +19,17 @@ struct PsaTap {
 /// channels above them: added to `grad`.
 template <class T>
 struct PsaBlock {
-  const T* units;  ///< [example][output pixel][unit_stride]: t of the channels, then minus q
+  const T* units;  ///< [example][output pixel][unit_stride]: t and minus q, vector by vector
   const T*
       any_units;  ///< [example][output pixel][any_stride]: a, up, down; null without large taps
   int64_t unit_stride, any_stride;
-  int64_t channels;      ///< between the parts of a unit row
+  int64_t channels;      ///< between the parts of any_units
   int64_t outputs;       ///< output pixels of an example
   const T* weights;      ///< [tap][input][on, off][rows]
   const uint8_t* large;  ///< of each tap: its weights stand as x and factor, not as c and -c
   bool any_large;
+  const T* next_weights;  ///< what will be worked on next: fetched into the cache meanwhile
+  int64_t next_size;
   int64_t rows;        ///< output channels: whole vectors
   const PsaTap* taps;  ///< of pixel p: first_tap[p] to first_tap[p + 1]
   const int32_t* first_tap;
