@@ -33,8 +33,8 @@ struct PsaUnits {
 /// Accuracy: in float32 within 2e-6 of sum_j |s_j d_j [..]| plus 1e-11 sum_j |d_j|, whatever
 /// weights
 ///   and preactivations are; NaN arrives where it came from. |d| should stay below 1e15.
-/// Cost: one division per three weight uses; temporaries for a few examples at a time and twice the
-///   weights.
+/// Cost: one division per three weight uses, about ten times that near weights with |kappa W| > 3;
+///   temporaries for a few examples at a time and twice the weights.
 /// Determinism: the same bits for any number of threads, layout and split of the batch; not on
 ///   another instruction set, where sums have another order.
 /// Errors: c10::ValueError, c10::TypeError in words for shapes and dtypes that do not fit.
