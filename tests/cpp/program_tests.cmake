@@ -7,3 +7,4 @@ gradthru_test(train_test
           cpp/train_optimiser_test.cpp cpp/train_streams_test.cpp cpp/train_terminal_test.cpp
   LIBRARIES gradthru_train nlohmann_json::nlohmann_json)
 gradthru_test(report_test SOURCES cpp/report_test.cpp LIBRARIES gradthru_report)
+gradthru_test(network_test SOURCES cpp/network_test.cpp LIBRARIES gradthru_lab)

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gradthru/bernoulli.h"
+
+namespace gradthru::lab {
+
+/// At most so many units in a hidden layer, whose states are all looked at.
+inline constexpr int64_t kMostUnits = 12;
+
+/// A linear map: W [out, in], b [out].
+struct NetworkLayer {
+  at::Tensor W, b;
+};
+
+enum class NetworkLoss { logistic, softmax_nll, squared };
+
+/// A network of stochastic binary layers, small enough to be enumerated, with data and a loss: unit
+/// j of a layer is on with probability sigmoid(W x + b)_j, x the values of the layer below or the
+/// input. The objective is the mean over the data of E loss. float64.
+struct BinaryNetwork {
+  std::string name;
+  Coding coding = Coding::plus_minus_one;
+  std::vector<NetworkLayer> layers;  ///< from the input up; the last one is the linear head
+  at::Tensor x;                      ///< [N, inputs]
+  at::Tensor y;                      ///< [N]: -1 or 1, or int64 classes; [N, outputs]
+  NetworkLoss loss = NetworkLoss::logistic;
+
+  size_t hidden_layers() const { return layers.size() - 1; }
+
+  /// The loss of outputs eta [.., N, outputs] at the targets: [.., N].
+  at::Tensor loss_of(const at::Tensor& eta) const;
+};
+
+/// Reads a network from a JSON text of the format gradthru-sbn (docs/network.schema.json), or from
+/// the file at `path`.
+/// Errors: InvalidInput that names the place in the file, what was given and what is wanted.
+BinaryNetwork parse_network(std::string_view text, const std::string& where);
+BinaryNetwork read_network(const std::string& path);
+
+/// The same network in the other coding: its first layer stays, the others see 0 and 1 for -1 and 1
+/// or the reverse.
+BinaryNetwork recoded(const BinaryNetwork& network);
+
+}  // namespace gradthru::lab
