@@ -13,6 +13,7 @@
 #include "cli/fidelity_sweep.h"
 #include "cli/fidelity_table.h"
 #include "cli/methods.h"
+#include "cli/network_fidelity.h"
 #include "experiments/latent.h"
 #include "experiments/vae/probe.h"
 #include "lab/builtin_problems.h"
@@ -34,7 +35,7 @@ constexpr const char* kMethods =
     "exact;st;zgr;reinmax(1.3);gst;gumbel_softmax;gumbel_rao;reinforce;rloo";
 
 struct FidelityCommand {
-  std::string problem, run, latent = "4x3", methods = kMethods, sweep, json, plot;
+  std::string problem, run, network, latent = "4x3", methods = kMethods, sweep, json, plot;
   lab::ProblemSize size;
   lab::FidelityOptions options;
   uint64_t draw_seed = 0;
@@ -50,7 +51,7 @@ bool is_builtin(const std::string& name) {
 lab::Problem problem_of(FidelityCommand& asked, const CLI::App& command) {
   const bool run = command.count("--run") > 0;
   if (run == (command.count("--problem") > 0)) {
-    throw InvalidInput("fidelity: give --problem or --run, one of them");
+    throw InvalidInput("fidelity: give --problem, --run or --network, one of them");
   }
   const bool file = !run && !is_builtin(asked.problem) && std::filesystem::exists(asked.problem);
   if (!run && !file) {
@@ -66,7 +67,23 @@ lab::Problem problem_of(FidelityCommand& asked, const CLI::App& command) {
   return run ? experiments::vae_probe(asked.run, asked.images) : lab::read_problem(asked.problem);
 }
 
+/// All is enumerated: options of problems with categorical variables are refused.
+int run_network(const FidelityCommand& asked, const CLI::App& command) {
+  for (const CLI::Option* option : command.get_options()) {
+    const std::string name = option->get_name();
+    const bool known =
+        name == "--network" || name == "--methods" || name == "--json" || name == "--threads";
+    if (option->count() > 0 && !known) {
+      throw InvalidInput(name + " does not go with --network");
+    }
+  }
+  if (asked.threads > 0) at::set_num_threads(asked.threads);
+  return network_fidelity(asked.network,
+                          command.count("--methods") ? asked.methods : kNetworkMethods, asked.json);
+}
+
 int run(FidelityCommand& asked, const CLI::App& command) {
+  if (command.count("--network") > 0) return run_network(asked, command);
   std::vector<SweepAxis> axes;
   if (!asked.sweep.empty()) axes = parse_sweep(asked.sweep);
   if (!asked.plot.empty()) check_plot(axes);
@@ -101,6 +118,10 @@ void add_fidelity_command(CLI::App& program, int& exit_code) {
   command->add_option("--problem", asked->problem, "A built-in problem, or a JSON file");
   command->add_option("--run", asked->run,
                       "Folder of a run of vae: the loss of its decoder at the last checkpoint");
+  command->add_option(
+      "--network", asked->network,
+      "A stochastic binary network with data, a JSON file: methods psa, st, hard_st, "
+      "zgr, darn, reinforce");
   command->add_option("--images", asked->images, "Training images of the run")
       ->capture_default_str();
   command->add_option("--latent", asked->latent, "<categories>x<variables> of a built-in problem")

@@ -4,7 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
+
+#include "cli/columns.h"
 
 namespace gradthru::cli {
 namespace {
@@ -12,19 +13,11 @@ namespace {
 using Json = nlohmann::json;
 using lab::Fidelity;
 
-/// A ratio to a zero means nothing.
-std::string text(const char* format, double value) {
-  if (std::isnan(value)) return "-";
-  char buffer[64];
-  std::snprintf(buffer, sizeof buffer, format, value);
-  return buffer;
-}
-
 /// "0.0712", and with its interval where it was estimated: "0.0712 [0.069, 0.073]".
 std::string text(const lab::Interval& i, bool enumerated) {
-  const std::string value = text("%.4g", i.value);
+  const std::string value = number_cell("%.4g", i.value);
   if (enumerated || std::isnan(i.value)) return value;
-  return value + " [" + text("%.3g", i.low) + ", " + text("%.3g", i.high) + "]";
+  return value + " [" + number_cell("%.3g", i.low) + ", " + number_cell("%.3g", i.high) + "]";
 }
 
 /// [[...], ...] for the rows of one element of the batch; a list of those for several.
@@ -79,27 +72,17 @@ std::vector<std::vector<std::string>> fidelity_lines(const std::vector<Fidelity>
   if (gaps) lines[0].push_back("gradient gap");
   for (const Fidelity& f : results) {
     const double count = evaluations(f.estimator, f.mean.size(1), f.mean.size(2));
-    lines.push_back({to_string(f.estimator), text("%g", f.tau_f),
+    lines.push_back({to_string(f.estimator), number_cell("%g", f.tau_f),
                      f.enumerated ? "enumerated" : "sampled", text(f.relative_bias, f.enumerated),
-                     text(f.cosine, f.enumerated), text("%.4g", f.relative_std),
-                     text("%.4g", f.variance), text("%g", count)});
+                     text(f.cosine, f.enumerated), number_cell("%.4g", f.relative_std),
+                     number_cell("%.4g", f.variance), number_cell("%g", count)});
     if (gaps) lines.back().push_back(f.gradient_gap ? text(*f.gradient_gap, false) : "-");
   }
   return lines;
 }
 
 std::string fidelity_table(const std::vector<Fidelity>& results) {
-  const auto lines = fidelity_lines(results);
-  std::string table;
-  for (const auto& line : lines) {
-    for (size_t column = 0; column < line.size(); ++column) {
-      size_t width = 0;
-      for (const auto& other : lines) width = std::max(width, other[column].size());
-      const bool last = column + 1 == line.size();
-      table += line[column] + (last ? "\n" : std::string(width + 2 - line[column].size(), ' '));
-    }
-  }
-  return table;
+  return in_columns(fidelity_lines(results));
 }
 
 Json fidelity_json(const lab::Problem& problem, const std::vector<Fidelity>& results) {
