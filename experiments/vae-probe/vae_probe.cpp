@@ -106,14 +106,6 @@ Estimator resolve(Config& config, const Estimator& estimator) {
   return method;
 }
 
-StartedRun start(const RunPlan& plan) {
-  const auto images = images_of(plan.config);
-  StartedRun run;
-  run.training = std::make_unique<ProbedTraining>(plan, *images);
-  for (const auto& file : images->sha256) run.data.push_back(file);
-  return run;
-}
-
 }  // namespace
 
 Experiment vae_probe_experiment() {
@@ -121,7 +113,7 @@ Experiment vae_probe_experiment() {
           .summary = "gradient quality in the categorical VAE, by enumeration of its codes",
           .keys = keys(),
           .resolve = resolve,
-          .start = start,
+          .start = start_on_images<ProbedTraining>,
           .columns = vae().columns};
 }
 

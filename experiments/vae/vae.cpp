@@ -46,14 +46,6 @@ Estimator resolve(Config& config, const Estimator& estimator) {
   return wanted && choice.tau ? at_tau(estimator, *choice.tau) : estimator;
 }
 
-StartedRun start(const RunPlan& plan) {
-  const auto images = images_of(plan.config);
-  StartedRun run;
-  run.training = std::make_unique<VaeTraining>(plan, *images);
-  for (const auto& file : images->sha256) run.data.push_back(file);
-  return run;
-}
-
 }  // namespace
 
 Experiment vae() {
@@ -61,7 +53,7 @@ Experiment vae() {
           .summary = "categorical VAE on grey images: six latent sizes, any estimator",
           .keys = vae_keys(),
           .resolve = resolve,
-          .start = start,
+          .start = start_on_images<VaeTraining>,
           .columns = {"train_nelbo", "test_nelbo", "test_recon", "test_kl", "test_nelbo_exact",
                       "test_nll"}};
 }

@@ -112,7 +112,8 @@ def test_config_has_every_key_and_a_record(run, gradthru):
     for name, value in config.items():
         names |= {f"{name}.{key}" for key in value} if isinstance(value, dict) else {name}
     listed = assert_done(gradthru("list", "experiments")).stdout
-    assert names == {"methods", "seeds"} | set(re.findall(r"--set (\S+)", listed))
+    of_vae = re.search(r"^vae .*?(?=^\S|\Z)", listed, re.MULTILINE | re.DOTALL)[0]
+    assert names == {"methods", "seeds"} | set(re.findall(r"--set (\S+)", of_vae))
     assert config["methods"] == ["gst(p)"] and config["seeds"] == "3"
     assert config["latent"] == "4x2" and config["optimiser"] == {"name": "adam", "lr": 0.003}
     assert record["version"] == gradthru("--version").stdout.strip() == summary(

@@ -10,6 +10,7 @@
 
 #include "support/digest.h"
 #include "support/layouts.h"
+#include "support/threads.h"
 #include "support/tolerance.h"
 
 // The same bits for any number of threads, layout, split of the batch and instruction set.
@@ -18,18 +19,6 @@ namespace {
 using gradthru::Estimator;
 using support::BitCase;
 using support::Outcome;
-
-/// Restores the number of threads.
-class Threads {
- public:
-  explicit Threads(int count) { at::set_num_threads(count); }
-  ~Threads() { at::set_num_threads(before_); }
-  Threads(const Threads&) = delete;
-  Threads& operator=(const Threads&) = delete;
-
- private:
-  int before_ = at::get_num_threads();
-};
 
 /// Every method, with rows of every path: in lanes, along the vector, and with shared columns.
 std::vector<BitCase> cases_of(const Estimator& e, at::ScalarType dtype) {
@@ -57,7 +46,7 @@ TEST_P(Bits, DoNotDependOnThreads) {
   for (const BitCase& c : cases_of(estimator(), dtype())) {
     std::string one;
     for (const int count : {1, 2, 3, 7}) {
-      const Threads threads(count);
+      const support::Threads threads(count);
       ASSERT_EQ(at::get_num_threads(), count);
       const std::string digest = support::digest_of(c);
       if (count == 1) one = digest;
@@ -127,7 +116,7 @@ TEST_P(Bits, OfBinaryElements) {
   };
   const std::string plain = digest(logits, g);
   for (const int count : {1, 3, 7}) {
-    const Threads threads(count);
+    const support::Threads threads(count);
     EXPECT_EQ(digest(logits, g), plain) << count << " threads";
   }
   for (const support::Layout layout : {support::Layout::sliced, support::Layout::misaligned})

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "support/threads.h"
+
 // The flip gradient of PSA layers against the reference, and what the ops promise besides.
 namespace {
 
@@ -345,18 +347,6 @@ TEST(Psa, HandsOnNaNAndInfinityWhereTheyReach) {
   EXPECT_EQ(alone(-infinity, 2), 0);
 }
 
-/// Restores the number of threads.
-class Threads {
- public:
-  explicit Threads(int count) { at::set_num_threads(count); }
-  ~Threads() { at::set_num_threads(before_); }
-  Threads(const Threads&) = delete;
-  Threads& operator=(const Threads&) = delete;
-
- private:
-  int before_ = at::get_num_threads();
-};
-
 std::vector<ConvCase> cases_of_bits(at::ScalarType dtype) {
   Random random(13);
   return {conv_case(random, {5, 7, 26, 9, 8, {3, 3}}, {.stride = {2, 1}, .padding = {1, 1}},
@@ -374,7 +364,7 @@ TEST(Psa, BitsDoNotDependOnThreads) {
     for (const ConvCase& c : cases_of_bits(dtype)) {
       at::Tensor one;
       for (const int count : {1, 2, 3}) {
-        const Threads threads(count);
+        const support::Threads threads(count);
         const at::Tensor grad = run(c);
         if (count == 1) one = grad;
         EXPECT_TRUE(at::equal(grad, one)) << c.what << " with " << count << " threads";
