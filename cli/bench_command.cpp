@@ -14,7 +14,7 @@
 #include "bench/eager.h"
 #include "bench/interleave.h"
 #include "cli/bench_table.h"
-#include "cli/methods.h"
+#include "experiments/methods.h"
 #include "gradthru/categorical.h"
 #include "gradthru/error.h"
 
@@ -217,7 +217,7 @@ void print(const std::vector<BenchCell>& cells, const BenchOptions& options) {
 
 int run(const BenchOptions& options) {
   const auto shapes = parse_shapes(options.shapes);
-  const auto estimators = parse_constant_estimators("bench", options.estimators);
+  const auto estimators = experiments::parse_constant_estimators("bench", options.estimators);
   if (options.list) {
     list_what_is_measured();
     return 0;

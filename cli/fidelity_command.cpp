@@ -12,9 +12,9 @@
 #include "cli/fidelity_plot.h"
 #include "cli/fidelity_sweep.h"
 #include "cli/fidelity_table.h"
-#include "cli/methods.h"
 #include "cli/network_fidelity.h"
 #include "experiments/latent.h"
+#include "experiments/methods.h"
 #include "experiments/vae/probe.h"
 #include "lab/builtin_problems.h"
 #include "lab/fidelity.h"
@@ -90,7 +90,7 @@ int run(FidelityCommand& asked, const CLI::App& command) {
   // The methods, each at every point of the sweep.
   std::vector<std::string> methods;
   std::vector<Estimator> estimators;
-  for (const Estimator& e : parse_constant_estimators("fidelity", asked.methods)) {
+  for (const Estimator& e : experiments::parse_constant_estimators("fidelity", asked.methods)) {
     methods.push_back(to_string(e));
     for (const Estimator& one : swept(e, axes)) estimators.push_back(one);
   }

@@ -164,8 +164,11 @@ std::vector<Expected> expected_of(const Experiment& experiment) {
 }
 
 const std::vector<std::string>& incidental_keys() {
-  static const std::vector<std::string> keys = {"methods", "seeds", "data.dir", "data.verify",
-                                                "run.checkpoint_seconds"};
+  static const std::vector<std::string> keys = [] {
+    std::vector<std::string> all = {"methods", "seeds"};
+    all.insert(all.end(), kResumable.begin(), kResumable.end());
+    return all;
+  }();
   return keys;
 }
 

@@ -64,6 +64,10 @@ std::vector<std::string> preset_names(const Experiment& experiment);
 /// unknown preset.
 train::Config preset_config(const Experiment& experiment, std::string_view preset);
 
+/// Keys that say where and how fast, not what: they may change between a run and its resumption.
+inline const std::vector<std::string> kResumable = {"data.dir", "data.verify",
+                                                    "run.checkpoint_seconds"};
+
 /// The text of a file. Errors: InvalidInput if it cannot be read.
 std::string read_text(const std::filesystem::path& path);
 

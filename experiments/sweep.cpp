@@ -18,9 +18,6 @@ using train::RunDirectory;
 using train::Status;
 using train::Summary;
 
-/// Keys that say where and how fast, not what: they may change between a run and its resumption.
-const std::vector<std::string> kIncidental = {"data.dir", "data.verify", "run.checkpoint_seconds"};
-
 struct PlannedRun {
   RunPlan plan;
   std::string name;  // of the folder
@@ -132,7 +129,7 @@ void check_same_config(const std::filesystem::path& folder, const Experiment& ex
                        const Config& config) {
   if (!std::filesystem::exists(folder / "config.toml")) return;
   const Config before = config_of_run(experiment, folder);
-  const auto differing = config.differing_keys(before, kIncidental);
+  const auto differing = config.differing_keys(before, kResumable);
   if (differing.empty()) return;
   std::string keys;
   for (const auto& key : differing) keys += (keys.empty() ? "" : ", ") + key;
@@ -184,7 +181,7 @@ class Sweep {
     train::SessionOptions options;
     options.label =
         place + " " + to_string(run.plan.estimator) + " s" + std::to_string(run.plan.seed);
-    options.config_sha256 = run.plan.config.sha256(kIncidental);
+    options.config_sha256 = run.plan.config.sha256(kResumable);
     if (run.plan.config.has("run.checkpoint_seconds")) {
       options.checkpoint_seconds = run.plan.config.number("run.checkpoint_seconds");
     }

@@ -43,13 +43,15 @@ Tensor polynomial_values(int64_t K) {
   return at::arange(K, at::kDouble) / static_cast<double>(K - 1);
 }
 
-Function table(const Tensor& values, int64_t K) {
-  return [=](const Tensor& z) {
-    const Tensor index = z.detach().argmax(-1);
-    Tensor state = at::zeros({}, index.options());
-    for (int64_t l = 0; l < index.size(-1); ++l) state = state * K + index.select(-1, l);
-    return values.take(state);
-  };
+Tensor state_of(const Tensor& z) {
+  const Tensor index = z.detach().argmax(-1);
+  Tensor state = at::zeros({}, index.options());
+  for (int64_t l = 0; l < index.size(-1); ++l) state = state * z.size(-1) + index.select(-1, l);
+  return state;
+}
+
+Function table(const Tensor& values) {
+  return [=](const Tensor& z) { return values.take(state_of(z)); };
 }
 
 Function mlp(const Tensor& W1, const Tensor& b1, const Tensor& w2, double b2) {

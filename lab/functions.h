@@ -29,8 +29,12 @@ Function polynomial(double p, double c, const at::Tensor& v);
 /// first entry of the one-hot, as in the paper; k / (K - 1) for more.
 at::Tensor polynomial_values(int64_t K);
 
+/// The number of the state that one-hots z [.., L, K] are in, the first variable slowest: int64
+/// [..].
+at::Tensor state_of(const at::Tensor& z);
+
 /// values [K^L] at the state, the first variable slowest; no gradient.
-Function table(const at::Tensor& values, int64_t K);
+Function table(const at::Tensor& values);
 
 /// w2.tanh(W1 z + b1) + b2.
 Function mlp(const at::Tensor& W1, const at::Tensor& b1, const at::Tensor& w2, double b2);

@@ -51,7 +51,7 @@ Function read_function(const JsonFile& file, const Json& f, Problem& problem) {
       file.fail(text.str());
     }
     problem.differentiable = false;
-    return table(file.vector(f["values"], "f.values"), problem.K());
+    return table(file.vector(f["values"], "f.values"));
   }
   const auto hidden = static_cast<int64_t>(f["W1"].size());
   return mlp(

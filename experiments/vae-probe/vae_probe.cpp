@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "experiments/methods.h"
 #include "experiments/vae/exact_bound.h"
 #include "experiments/vae/probe.h"
 #include "experiments/vae/setup.h"
@@ -34,15 +35,7 @@ std::vector<train::ConfigKey> keys() {
 }
 
 std::vector<Estimator> probed(const Config& config) {
-  std::vector<Estimator> estimators;
-  for (const auto& spec : config.texts("probe.methods")) {
-    estimators.push_back(parse_estimator(spec));
-    if (!estimators.back().is_constant()) {
-      throw InvalidInput("probe.methods: a temperature must be a number, not a schedule, got '" +
-                         spec + "'");
-    }
-  }
-  return estimators;
+  return parse_constant_estimators("probe.methods", config.texts("probe.methods"));
 }
 
 /// The training of a VAE with the measurements between its epochs. These draw from a stream of

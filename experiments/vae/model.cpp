@@ -35,12 +35,15 @@ VaeModel::VaeModel(const VaeShape& shape) : shape_(shape) {
   for (size_t i = 0; i < layers; ++i) add("decoder", i, widths[layers - i], widths[layers - i - 1]);
 }
 
-at::Tensor VaeModel::run(const at::Tensor& input, size_t first) const {
+at::Tensor VaeModel::run(const at::Tensor& input, size_t first,
+                         std::vector<at::Tensor>* hidden) const {
   at::Tensor h = input;
   const size_t layers = shape_.hidden.size() + 1;
   for (size_t i = 0; i < layers; ++i) {
     h = at::linear(h, parameters_[first + 2 * i].second, parameters_[first + 2 * i + 1].second);
-    if (i + 1 < layers) h = h.relu_();
+    if (i + 1 == layers) break;
+    h = h.relu_();
+    if (hidden != nullptr) hidden->push_back(h);
   }
   return h;
 }
@@ -58,16 +61,12 @@ at::Tensor VaeModel::decode(const at::Tensor& onehots) const {
 at::Tensor VaeModel::slopes(const at::Tensor& onehots, const at::Tensor& images) const {
   const at::NoGradGuard no_grad;
   const size_t first = parameters_.size() / 2, layers = shape_.hidden.size() + 1;
-  std::vector<at::Tensor> hidden;  // after each ReLU
-  at::Tensor h = onehots.reshape({onehots.size(0), -1});
-  for (size_t i = 0; i < layers; ++i) {
-    h = at::linear(h, parameters_[first + 2 * i].second, parameters_[first + 2 * i + 1].second);
-    if (i + 1 < layers) hidden.push_back(h = h.relu());
-  }
+  std::vector<at::Tensor> hidden;
+  const at::Tensor pixels = run(onehots.reshape({onehots.size(0), -1}), first, &hidden);
   // At the pixels the gradient is sigmoid(a) - x: a part of the code and a part of the image, which
   // stay apart up to the last ReLU.
   const at::Tensor last = parameters_[first + 2 * (layers - 1)].second;
-  at::Tensor g = h.sigmoid().matmul(last).unsqueeze(1) - images.matmul(last).unsqueeze(0);
+  at::Tensor g = pixels.sigmoid().matmul(last).unsqueeze(1) - images.matmul(last).unsqueeze(0);
   for (size_t i = layers - 1; i-- > 0;) {
     g.mul_(hidden[i].gt(0).unsqueeze(1));
     g = g.matmul(parameters_[first + 2 * i].second);

@@ -63,7 +63,9 @@ class VaeModel {
   }
 
  private:
-  at::Tensor run(const at::Tensor& input, size_t first) const;
+  /// Through the layers from parameter number `first` on; `hidden` gets what each ReLU gives.
+  at::Tensor run(const at::Tensor& input, size_t first,
+                 std::vector<at::Tensor>* hidden = nullptr) const;
 
   VaeShape shape_;
   std::vector<std::pair<std::string, at::Tensor>> parameters_;

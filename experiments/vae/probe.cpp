@@ -10,6 +10,7 @@
 #include "experiments/vae-probe/vae_probe.h"
 #include "experiments/vae/exact_bound.h"
 #include "experiments/vae/setup.h"
+#include "lab/functions.h"
 #include "train/checkpoint.h"
 
 namespace gradthru::experiments {
@@ -29,22 +30,17 @@ lab::Problem vae_problem(const VaeModel& trained, const at::Tensor& images) {
   const at::NoGradGuard no_grad;
   const VaeModel model = trained.copy(at::kDouble);
   const at::Tensor x = images.to(at::kDouble), known = losses(model, x);
-  const int64_t K = model.shape().K, L = model.shape().L;
   lab::Problem problem;
   problem.name = "vae";
   problem.logits = model.encode(x);
   problem.f = [=](const at::Tensor& z) {
-    if (!z.requires_grad()) {  // one-hots: a state has one of the known values
-      const at::Tensor index = z.argmax(-1);
-      at::Tensor state = index.select(-1, 0);
-      for (int64_t l = 1; l < L; ++l) state = state * K + index.select(-1, l);
-      return known.gather(0, state);
-    }
+    // One-hots: a state has one of the known values.
+    if (!z.requires_grad()) return known.gather(0, lab::state_of(z));
     const at::Tensor pixels = model.decode(z.flatten(0, 1)).view({z.size(0), x.size(0), -1});
     return at::softplus(pixels).sum(-1) - (pixels * x).sum(-1);
   };
   problem.known_slopes = [=](const at::Tensor& index) {
-    return model.slopes(at::one_hot(index, K).to(at::kDouble), x);
+    return model.slopes(at::one_hot(index, model.shape().K).to(at::kDouble), x);
   };
   return problem;
 }
