@@ -26,11 +26,14 @@ void list_estimators() {
     const About facts = about(method);
     const auto& keys = facts.parameters;
     const bool own_tau = std::find(keys.begin(), keys.end(), "tau") != keys.end();
-    std::cout << padded(std::string(name(method)), 17) << facts.summary << "\n"
-              << padded("", 17) << "parameters: " << joined(facts.parameters, ", ")
-              << (own_tau ? "" : ", tau");
-    if (!facts.positional.empty()) std::cout << "; first value: " << facts.positional;
-    std::cout << "\n" << padded("", 17) << facts.source << "\n";
+    std::cout << padded(std::string(name(method)), 17) << facts.summary << "\n";
+    if (!keys.empty()) {
+      std::cout << padded("", 17) << "parameters: " << joined(keys, ", ")
+                << (own_tau ? "" : ", tau");
+      if (!facts.positional.empty()) std::cout << "; first value: " << facts.positional;
+      std::cout << "\n";
+    }
+    std::cout << padded("", 17) << facts.source << "\n";
   }
   std::cout << "\nspec strings: reinmax(1.3)   st(tau_f=0.5,tau_b=1)   gst(p,tau=0.7)   "
                "gumbel_softmax(tau=exp(1,0.3,50%))\n";

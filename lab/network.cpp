@@ -95,15 +95,6 @@ BinaryNetwork network_of(const JsonFile& file) {
 
 }  // namespace
 
-Tensor BinaryNetwork::loss_of(const Tensor& eta) const {
-  if (loss == NetworkLoss::logistic) return at::softplus(-y * eta.squeeze(-1));
-  if (loss == NetworkLoss::squared) return (eta - y).square().sum(-1) / 2;
-  const Tensor log_p = at::log_softmax(eta, -1);
-  std::vector<int64_t> sizes = log_p.sizes().vec();
-  sizes.back() = 1;
-  return -log_p.gather(-1, y.unsqueeze(-1).expand(sizes)).squeeze(-1);
-}
-
 BinaryNetwork parse_network(std::string_view text, const std::string& where) {
   return network_of(JsonFile(text, where));
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "gradthru/bernoulli.h"
+#include "gradthru/nn/network_loss.h"
 
 namespace gradthru::lab {
 
@@ -19,7 +20,7 @@ struct NetworkLayer {
   at::Tensor W, b;
 };
 
-enum class NetworkLoss { logistic, softmax_nll, squared };
+using nn::NetworkLoss;
 
 /// A network of stochastic binary layers, small enough to be enumerated, with data and a loss: unit
 /// j of a layer is on with probability sigmoid(W x + b)_j, x the values of the layer below or the
@@ -35,7 +36,7 @@ struct BinaryNetwork {
   size_t hidden_layers() const { return layers.size() - 1; }
 
   /// The loss of outputs eta [.., N, outputs] at the targets: [.., N].
-  at::Tensor loss_of(const at::Tensor& eta) const;
+  at::Tensor loss_of(const at::Tensor& eta) const { return nn::loss_of(loss, eta, y); }
 };
 
 /// Reads a network from a JSON text of the format gradthru-sbn (docs/network.schema.json), or from

@@ -19,12 +19,14 @@ namespace gradthru {
 enum class Method : int {
 #define GRADTHRU_ESTIMATOR(name, ...) name,
 #define GRADTHRU_SCORE_ESTIMATOR GRADTHRU_ESTIMATOR
+#define GRADTHRU_NETWORK_ESTIMATOR GRADTHRU_ESTIMATOR
 #include "gradthru/estimators.def"
 };
 
 /// pathwise: a rule for the gradient of f at the sample, for `sample` and `expectation`;
-/// score: uses the values of f and no gradient of it, for `expectation`.
-enum class Family { pathwise, score };
+/// score: uses the values of f and no gradient of it, for `expectation`;
+/// network: a rule for the layers of a stochastic binary network (nn/binary_sequential.h).
+enum class Family { pathwise, score, network };
 
 /// Where the temperature meets the Gumbel noise G (1611.01144; 2410.13331):
 /// scaled_sum: (logits + G) / tau, as in PyTorch, where tau_f is inert;
@@ -189,6 +191,9 @@ GRADTHRU_API std::vector<double> numbers(const Estimator& estimator);
   GRADTHRU_API Estimator name(const Parameters& parameters = {}); \
   GRADTHRU_API Estimator name(double positional);
 #define GRADTHRU_SCORE_ESTIMATOR GRADTHRU_ESTIMATOR
+// From no number: `tanh(0.5)` stays the function.
+#define GRADTHRU_NETWORK_ESTIMATOR(name, ...) \
+  GRADTHRU_API Estimator name(const Parameters& parameters = {});
 #include "gradthru/estimators.def"
 
 }  // namespace gradthru

@@ -119,6 +119,12 @@ MethodEntry score_entry(MethodEntry entry, std::string_view laws) {
   return entry;
 }
 
+MethodEntry network_entry(MethodEntry entry) {
+  entry.family = Family::network;
+  entry.binary_only = true;
+  return entry;
+}
+
 std::vector<Method> methods_of(Family family) {
   std::vector<Method> some;
   for (const Method method : methods()) {
@@ -135,6 +141,8 @@ const std::vector<MethodEntry>& registry() {
   MethodEntry(#name, #draw, parameters, positional, summary, source),
 #define GRADTHRU_SCORE_ESTIMATOR(name, parameters, positional, laws, summary, source) \
   score_entry(MethodEntry(#name, "uniform", parameters, positional, summary, source), #laws),
+#define GRADTHRU_NETWORK_ESTIMATOR(name, parameters, positional, summary, source) \
+  network_entry(MethodEntry(#name, "uniform", parameters, positional, summary, source)),
 #include "gradthru/estimators.def"
   };
   return entries;
@@ -148,6 +156,7 @@ const std::vector<Method>& methods() {
   static const std::vector<Method> all = {
 #define GRADTHRU_ESTIMATOR(name, ...) Method::name,
 #define GRADTHRU_SCORE_ESTIMATOR GRADTHRU_ESTIMATOR
+#define GRADTHRU_NETWORK_ESTIMATOR GRADTHRU_ESTIMATOR
 #include "gradthru/estimators.def"
   };
   return all;
@@ -156,7 +165,8 @@ const std::vector<Method>& methods() {
 const std::vector<Method>& methods(Family family) {
   static const std::vector<Method> pathwise = methods_of(Family::pathwise);
   static const std::vector<Method> score = methods_of(Family::score);
-  return family == Family::pathwise ? pathwise : score;
+  static const std::vector<Method> network = methods_of(Family::network);
+  return family == Family::pathwise ? pathwise : family == Family::score ? score : network;
 }
 
 About about(Method method) {
@@ -176,15 +186,20 @@ Traits traits(const Estimator& e) {
     break;
 #include "gradthru/estimators.def"
     default:
-      result.exact = Exact::every;
+      if (entry.family == Family::score) result.exact = Exact::every;
   }
-  result.needs_gradient = entry.family == Family::pathwise;
+  result.needs_gradient = entry.family != Family::score;
   result.needs_gumbels = entry.draw == "gumbel";
   result.discrete_only = entry.draw == "uniform" && e.method != Method::arm;
+  result.binary_only = entry.binary_only;
+  if (entry.family == Family::network) {
+    result.relaxed = e.method != Method::psa && e.method != Method::hard_st;
+    result.discrete_only = !result.relaxed;
+    return result;
+  }
   const bool inert = entry.accepts("noise") && e.noise == Noise::scaled_sum;
   result.sampling_tau = inert ? 1 : e.tau_f.start;
   result.relaxed = !e.hard;
-  result.binary_only = entry.binary_only;
   return result;
 }
 
@@ -307,6 +322,10 @@ Estimator from_positional(Method method, double value) {
     return from_positional(Method::name, positional); \
   }
 #define GRADTHRU_SCORE_ESTIMATOR GRADTHRU_ESTIMATOR
+#define GRADTHRU_NETWORK_ESTIMATOR(name, ...)        \
+  Estimator name(const Parameters& parameters) {     \
+    return make_estimator(Method::name, parameters); \
+  }
 #include "gradthru/estimators.def"
 
 }  // namespace gradthru

@@ -297,6 +297,7 @@ Half half_of(const Variables& v) {
 
 Half checked_half(const Tensor& logits, const Estimator& e, std::optional<Coding> coding,
                   const ExpectationOptions& options) {
+  refuse_network_rule(e);
   const int64_t least = coding ? 1 : 2;
   if (logits.dim() < least || logits.size(-1) < 1) {
     fail(e, std::string("logits of an expectation must have the shape ") +

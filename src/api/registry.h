@@ -46,6 +46,7 @@ struct MethodEntry {
 
   /// "known: tau_f, tau_b, tau".
   std::string known_keys() const {
+    if (keys.empty()) return "it takes no parameters";
     std::string text = "known:";
     for (const auto& key : keys) text += " " + key + ",";
     if (!has_own_tau()) return text + " tau";

@@ -26,6 +26,13 @@ inline uint64_t offsets_of_call(const Estimator& estimator, bool given,
   return each * static_cast<uint64_t>(std::max<int64_t>(samples.value_or(1), 1));
 }
 
+inline void refuse_network_rule(const Estimator& estimator) {
+  if (entry_of(estimator.method).family != Family::network) return;
+  throw InvalidInput(std::string(name(estimator.method)) +
+                     ": is a rule for the layers of a binary network; use "
+                     "gradthru::nn::StochasticBinarySequential");
+}
+
 /// The arguments that both sampling ops share, checked.
 struct SamplingCall {
   std::vector<double> numbers;
@@ -35,6 +42,7 @@ struct SamplingCall {
                const std::optional<at::Generator>& generator, uint64_t offsets)
       : numbers(gradthru::numbers(estimator)) {
     const std::string method(name(estimator.method));
+    refuse_network_rule(estimator);
     if (entry_of(estimator.method).family == Family::score) {
       throw InvalidInput(method +
                          ": uses the values of f, so it has no gradient for a sample; use "

@@ -1,3 +1,4 @@
+#include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -7,7 +8,10 @@
 #include <utility>
 #include <vector>
 
+#include "gradthru/bernoulli.h"
+#include "gradthru/categorical.h"
 #include "gradthru/estimator.h"
+#include "gradthru/expectation.h"
 #include "support/estimators.h"
 
 // Estimators as values: how they print, what their schedules and traits say.
@@ -197,8 +201,9 @@ TEST(Traits, AreThoseOfTheTable) {
 }
 
 TEST(Traits, OfTheScoreEstimators) {
-  EXPECT_EQ(gradthru::methods().size(),
-            gradthru::methods(Family::pathwise).size() + gradthru::methods(Family::score).size());
+  EXPECT_EQ(gradthru::methods().size(), gradthru::methods(Family::pathwise).size() +
+                                            gradthru::methods(Family::score).size() +
+                                            gradthru::methods(Family::network).size());
   for (Method method : gradthru::methods(Family::score)) {
     const Estimator e = gradthru::make_estimator(method);
     const gradthru::Traits t = traits(e);
@@ -209,6 +214,25 @@ TEST(Traits, OfTheScoreEstimators) {
     EXPECT_EQ(t.binary_only, method == Method::arm || method == Method::disarm) << to_string(e);
   }
   EXPECT_EQ(traits(parse_estimator("reinforce(tau_f=0.5)")).sampling_tau, 0.5);
+}
+
+TEST(Traits, OfTheRulesOfNetworks) {
+  for (Method method : gradthru::methods(Family::network)) {
+    const Estimator e = gradthru::make_estimator(method);
+    const gradthru::Traits t = traits(e);
+    EXPECT_EQ(gradthru::about(method).family, Family::network) << to_string(e);
+    EXPECT_EQ(t.exact, Exact::none) << to_string(e);
+    EXPECT_TRUE(t.needs_gradient && t.binary_only) << to_string(e);
+    EXPECT_EQ(t.relaxed, method != Method::psa && method != Method::hard_st) << to_string(e);
+    const at::Tensor logits = at::zeros({2, 2});
+    EXPECT_THROW(gradthru::sample(logits, e), gradthru::InvalidInput);
+    EXPECT_THROW(gradthru::sample_binary(logits, e), gradthru::InvalidInput);
+    const auto f = [](const at::Tensor& z) { return z.sum(-1); };
+    EXPECT_THROW(gradthru::expectation(f, logits, e, gradthru::Coding::zero_one),
+                 gradthru::InvalidInput);
+  }
+  EXPECT_EQ(parse_estimator("concrete(0.5)").tau_b.start, 0.5);
+  EXPECT_EQ(to_string(parse_estimator("concrete(tau=exp(1,0.1,50%))")), "concrete(exp(1,0.1,50%))");
 }
 
 TEST(Traits, EvaluationsOfTheFunction) {
@@ -224,7 +248,9 @@ TEST(Registry, SaysSomethingAboutEveryMethod) {
   for (Method method : gradthru::methods()) {
     const gradthru::About about = gradthru::about(method);
     EXPECT_FALSE(about.summary.empty() || about.source.empty()) << gradthru::name(method);
-    EXPECT_FALSE(about.parameters.empty()) << gradthru::name(method);
+    EXPECT_EQ(about.parameters.empty(),
+              about.family == Family::network && method != Method::concrete)
+        << gradthru::name(method);
   }
 }
 
