@@ -8,3 +8,5 @@ gradthru_test(train_test
   LIBRARIES gradthru_train nlohmann_json::nlohmann_json)
 gradthru_test(report_test SOURCES cpp/report_test.cpp LIBRARIES gradthru_report)
 gradthru_test(network_test SOURCES cpp/network_test.cpp LIBRARIES gradthru_lab)
+gradthru_test(nn_test
+  SOURCES cpp/nn_layer_test.cpp cpp/nn_sequential_test.cpp LIBRARIES gradthru_lab)

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "gradthru/nn/binary_layer.h"
@@ -102,6 +103,16 @@ class GRADTHRU_API StochasticBinarySequentialImpl : public torch::nn::Module {
   Layers layers_;
   NetworkLoss loss_;
 };
-TORCH_MODULE(StochasticBinarySequential);
+
+/// Holds the module; a list of layers in braces is a constructor's argument here as well.
+class StochasticBinarySequential : public torch::nn::ModuleHolder<StochasticBinarySequentialImpl> {
+ public:
+  using ModuleHolder::ModuleHolder;
+  StochasticBinarySequential(StochasticBinarySequentialImpl::Layers layers, int64_t outputs,
+                             NetworkLoss loss = NetworkLoss::softmax_nll,
+                             std::optional<int64_t> units = std::nullopt)
+      : ModuleHolder(std::make_shared<StochasticBinarySequentialImpl>(std::move(layers), outputs,
+                                                                      loss, units)) {}
+};
 
 }  // namespace gradthru::nn

@@ -47,10 +47,10 @@ ConvOptions unpacked(const std::vector<int64_t>& c) {
 class PsaFunction : public torch::autograd::Function<PsaFunction> {
  public:
   static Tensor forward(AutogradContext* ctx, const Tensor& state, const Tensor& a,
-                        const Tensor& below, const Tensor& weight, bool pm1,
+                        const std::optional<Tensor>& below, const Tensor& weight, bool pm1,
                         const std::optional<ConvOptions>& convolution) {
-    const bool flips = below.defined() && below.requires_grad();
-    ctx->save_for_backward({state, a, flips ? below : Tensor(), flips ? weight : Tensor()});
+    const bool flips = below && below->requires_grad();
+    ctx->save_for_backward({state, a, flips ? *below : Tensor(), flips ? weight : Tensor()});
     ctx->saved_data["pm1"] = pm1;
     ctx->saved_data["convolution"] = packed(convolution);
     return state;
@@ -148,7 +148,8 @@ LayerSample StochasticBinaryLayerImpl::sample(const Tensor& x, const Estimator& 
   const Tensor state = sample_binary(a.detach(), st(), draw);
   const bool pm1 = coding_ == Coding::plus_minus_one;
   if (e.method == Method::psa) {
-    return {PsaFunction::apply(state, a, flips ? x : Tensor(), weight.detach(), pm1, convolution()),
+    return {PsaFunction::apply(state, a, flips ? std::optional(x) : std::nullopt, weight.detach(),
+                               pm1, convolution()),
             a};
   }
   if (e.method == Method::hard_st) return {HardStFunction::apply(state, a, pm1 ? 1.0 : 0.5), a};
