@@ -36,17 +36,26 @@ struct PsaImages {
 
   T* row(int64_t b, int64_t y) const { return data + b * strides[0] + y * strides[2]; }
 
-  /// Calls visit(channel, column, element) for the elements of a row, in their order in memory.
+  /// Calls visit(channel, column, element) for the elements of a row.
   template <class Visit>
   void for_each(T* row, int64_t channels, int64_t columns, const Visit& visit) const {
     if (strides[1] == 1) {  // said on its own, for vectors of it
       for (int64_t x = 0; x < columns; ++x) {
         for (int64_t c = 0; c < channels; ++c) visit(c, x, row[c + x * strides[3]]);
       }
-    } else {
-      for (int64_t c = 0; c < channels; ++c) {
-        for (int64_t x = 0; x < columns; ++x) visit(c, x, row[c * strides[1] + x * strides[3]]);
+      return;
+    }
+    // Some channels at a time: whoever visits keeps the channels of a pixel together.
+    constexpr int64_t kTogether = 8;
+    int64_t first = 0;
+    for (; first + kTogether <= channels; first += kTogether) {
+      T* place = row + first * strides[1];
+      for (int64_t x = 0; x < columns; ++x, place += strides[3]) {
+        for (int64_t c = 0; c < kTogether; ++c) visit(first + c, x, place[c * strides[1]]);
       }
+    }
+    for (int64_t c = first; c < channels; ++c) {
+      for (int64_t x = 0; x < columns; ++x) visit(c, x, row[c * strides[1] + x * strides[3]]);
     }
   }
 };

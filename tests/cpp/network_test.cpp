@@ -17,6 +17,8 @@ namespace {
 
 using at::Tensor;
 using gradthru::Coding;
+using gradthru::Estimator;
+using gradthru::Method;
 using gradthru::lab::BinaryNetwork;
 using gradthru::lab::exact_gradient;
 using gradthru::lab::flat;
@@ -24,7 +26,6 @@ using gradthru::lab::NetworkLayer;
 using gradthru::lab::NetworkLoss;
 using gradthru::lab::parse_network;
 using gradthru::lab::path_moments;
-using gradthru::lab::PathRule;
 using Json = nlohmann::json;
 
 /// The network 2-3-3-1 whose figures are known.
@@ -44,6 +45,10 @@ BinaryNetwork known() {
 }
 
 using Layers = std::vector<NetworkLayer>;
+
+std::vector<Estimator> path_rules() {
+  return gradthru::parse_estimators("psa;st;hard_st;zgr;darn;reinforce;reinforce(baseline=0.7)");
+}
 
 double relative_bias(const Layers& mean, const Layers& exact, size_t l) {
   return ((flat(mean[l]) - flat(exact[l])).norm() / flat(exact[l]).norm()).item<double>();
@@ -82,12 +87,12 @@ TEST(KnownNetwork, HasItsExactGradient) {
 
 TEST(KnownNetwork, HasItsBiases) {
   struct Row {
-    PathRule rule;
+    Estimator rule;
     double bias[2], cosine[2];
   };
-  const Row rows[] = {{PathRule::st, {.1191168160, .2438210803}, {.9981134, .9706172}},
-                      {PathRule::psa, {.0533711822, 0}, {.9992963, 1}},
-                      {PathRule::zgr, {.0519295011, .0442076350}, {.9999713, .9992390}}};
+  const Row rows[] = {{gradthru::st(), {.1191168160, .2438210803}, {.9981134, .9706172}},
+                      {gradthru::psa(), {.0533711822, 0}, {.9992963, 1}},
+                      {gradthru::zgr(), {.0519295011, .0442076350}, {.9999713, .9992390}}};
   for (const BinaryNetwork& net : {known(), recoded(known())}) {
     const bool pm1 = net.coding == Coding::plus_minus_one;
     EXPECT_NEAR(exact_gradient(net).value, 0.8152459404514978, 1e-14);
@@ -109,8 +114,7 @@ TEST(Coding, ChangesTheParametersOnly) {
       random_network({2, 4, 3, 2}, NetworkLoss::softmax_nll, Coding::plus_minus_one);
   const BinaryNetwork zero_one = recoded(pm1);
   EXPECT_TRUE(at::allclose(recoded(zero_one).layers[1].b, pm1.layers[1].b, 1e-14));
-  for (const PathRule rule : {PathRule::psa, PathRule::st, PathRule::hard_st, PathRule::zgr,
-                              PathRule::darn, PathRule::reinforce}) {
+  for (const Estimator& rule : path_rules()) {
     const Layers a = path_moments(pm1, rule).mean, b = path_moments(zero_one, rule).mean;
     EXPECT_LE((flat(a[0]) - flat(b[0])).abs().max().item<double>(), 1e-12) << to_string(rule);
     for (size_t l = 1; l < 3; ++l) {
@@ -155,7 +159,7 @@ struct OverPaths {
   double variance;
 };
 
-OverPaths over_paths(const BinaryNetwork& net, PathRule rule) {
+OverPaths over_paths(const BinaryNetwork& net, const Estimator& rule) {
   const double k = net.coding == Coding::plus_minus_one ? 2 : 1;
   const auto coded = [&](const Tensor& s) { return k == 2 ? s : (s + 1) / 2; };
   const int64_t n1 = net.layers[0].b.size(0), n2 = net.layers[1].b.size(0), N = net.x.size(0);
@@ -169,10 +173,10 @@ OverPaths over_paths(const BinaryNetwork& net, PathRule rule) {
     return net.loss_of(eta.view({1, -1}).expand({N, -1}))[p];
   };
   const auto slope = [&](double a, double s) {
-    if (rule == PathRule::st) return k * sigmoid(a) * sigmoid(-a);
-    if (rule == PathRule::zgr) return k / 2 * sigmoid(-s * a);
-    if (rule == PathRule::darn) return k * std::pow(sigmoid(-s * a), 2);
-    if (rule == PathRule::hard_st) return std::abs(a) < 1 ? k / 2 : 0.0;
+    if (rule.method == Method::st) return k * sigmoid(a) * sigmoid(-a);
+    if (rule.method == Method::zgr) return k / 2 * sigmoid(-s * a);
+    if (rule.method == Method::darn) return k * std::pow(sigmoid(-s * a), 2);
+    if (rule.method == Method::hard_st) return std::abs(a) < 1 ? k / 2 : 0.0;
     return s * sigmoid(a) * sigmoid(-a);
   };
   /// What unit j2 of the second layer hands to unit j1 of the first.
@@ -180,7 +184,7 @@ OverPaths over_paths(const BinaryNetwork& net, PathRule rule) {
                           const Tensor& derivative, int64_t p, int64_t j1, int64_t j2) {
     const double a = a2[j2].item<double>(), s = s2[j2].item<double>();
     const double w = net.layers[1].W[j2][j1].item<double>();
-    if (rule != PathRule::psa) return derivative[j2].item<double>() * slope(a, s) * w;
+    if (rule.method != Method::psa) return derivative[j2].item<double>() * slope(a, s) * w;
     Tensor flipped = s2.clone();
     flipped[j2] = -s;
     const double d = (f(s2, p) - f(flipped, p)).item<double>();
@@ -204,8 +208,8 @@ OverPaths over_paths(const BinaryNetwork& net, PathRule rule) {
         Tensor grad_a = at::zeros({n1}, at::kDouble);
         for (int64_t j1 = 0; j1 < n1; ++j1) {
           const double a = a1[j1].item<double>(), s = s1[j1].item<double>();
-          if (rule == PathRule::reinforce) {
-            grad_a[j1] = f(s2, p).item<double>() * s * sigmoid(-s * a);
+          if (rule.method == Method::reinforce) {
+            grad_a[j1] = (f(s2, p).item<double>() - rule.baseline) * s * sigmoid(-s * a);
             continue;
           }
           double signal = 0;
@@ -226,8 +230,7 @@ OverPaths over_paths(const BinaryNetwork& net, PathRule rule) {
 TEST(ExpectedGradient, IsTheMeanOverPaths) {
   for (const Coding coding : {Coding::plus_minus_one, Coding::zero_one}) {
     const BinaryNetwork net = random_network({2, 2, 2, 2}, NetworkLoss::softmax_nll, coding);
-    for (const PathRule rule : {PathRule::psa, PathRule::st, PathRule::hard_st, PathRule::zgr,
-                                PathRule::darn, PathRule::reinforce}) {
+    for (const Estimator& rule : path_rules()) {
       const auto got = path_moments(net, rule);
       const OverPaths expected = over_paths(net, rule);
       const double error = (got.mean[0].W - expected.mean).abs().max().item<double>();
@@ -249,8 +252,8 @@ TEST(Psa, IsExactInTheLastHiddenLayerAndNearerThanStraightThroughElsewhere) {
         random_network({2, 4, 4, 4, 3}, i % 2 ? NetworkLoss::softmax_nll : NetworkLoss::squared,
                        i % 3 ? Coding::plus_minus_one : Coding::zero_one);
     const Layers exact = exact_gradient(net).layers;
-    const Layers psa = path_moments(net, PathRule::psa).mean;
-    const Layers st = path_moments(net, PathRule::st).mean;
+    const Layers psa = path_moments(net, gradthru::psa()).mean;
+    const Layers st = path_moments(net, gradthru::st()).mean;
     EXPECT_LE(relative_bias(psa, exact, 2), 1e-12);
     EXPECT_GE(relative_bias(st, exact, 2), 1e-3);
     for (size_t l = 0; l < 2; ++l) {
@@ -269,7 +272,7 @@ TEST(Psa, IsExactWithOneHiddenLayerAndAboveTheFirstOneUnitEach) {
     const BinaryNetwork net =
         random_network(widths, NetworkLoss::softmax_nll, Coding::plus_minus_one);
     const Layers exact = exact_gradient(net).layers;
-    const Layers psa = path_moments(net, PathRule::psa).mean;
+    const Layers psa = path_moments(net, gradthru::psa()).mean;
     for (size_t l = 0; l + 1 < net.layers.size(); ++l) {
       EXPECT_LE(relative_bias(psa, exact, l), 1e-12);
     }
@@ -280,8 +283,8 @@ TEST(Reinforce, IsExactEverywhereAndSpreadsMost) {
   const BinaryNetwork net =
       random_network({2, 3, 4, 3, 2}, NetworkLoss::softmax_nll, Coding::plus_minus_one);
   const Layers exact = exact_gradient(net).layers;
-  const auto reinforce = path_moments(net, PathRule::reinforce);
-  const auto psa = path_moments(net, PathRule::psa);
+  const auto reinforce = path_moments(net, gradthru::reinforce());
+  const auto psa = path_moments(net, gradthru::psa());
   for (size_t l = 0; l < 4; ++l) EXPECT_LE(relative_bias(reinforce.mean, exact, l), 1e-12);
   for (size_t l = 0; l < 3; ++l) EXPECT_GT(reinforce.variance[l], psa.variance[l]);
   EXPECT_NEAR(reinforce.variance[3] / psa.variance[3], 1, 1e-12);
@@ -292,14 +295,14 @@ TEST(Moments, OfManyPointsAreThoseOfThePoints) {
   BinaryNetwork net = random_network({2, 8, 7, 2}, NetworkLoss::squared, Coding::zero_one);
   net.x = at::randn({300, 2}, at::kDouble);
   net.y = at::randn({300, 2}, at::kDouble);
-  const auto whole = path_moments(net, PathRule::psa);
+  const auto whole = path_moments(net, gradthru::psa());
   Tensor mean = at::zeros_like(net.layers[1].W);
   double variance = 0;
   for (const auto& [first, count] : {std::pair{0, 170}, std::pair{170, 130}}) {
     BinaryNetwork some = net;
     some.x = net.x.narrow(0, first, count);
     some.y = net.y.narrow(0, first, count);
-    const auto part = path_moments(some, PathRule::psa);
+    const auto part = path_moments(some, gradthru::psa());
     mean += part.mean[1].W * count / 300;
     variance += part.variance[1] * count * count / (300.0 * 300.0);
   }
@@ -309,9 +312,9 @@ TEST(Moments, OfManyPointsAreThoseOfThePoints) {
 
 TEST(Zgr, IsHalfwayBetweenStraightThroughAndDarnInTheLastHiddenLayer) {
   const BinaryNetwork net = random_network({2, 4, 3, 2}, NetworkLoss::squared, Coding::zero_one);
-  const Tensor zgr = flat(path_moments(net, PathRule::zgr).mean[1]);
-  const Tensor st = flat(path_moments(net, PathRule::st).mean[1]);
-  const Tensor darn = flat(path_moments(net, PathRule::darn).mean[1]);
+  const Tensor zgr = flat(path_moments(net, gradthru::zgr()).mean[1]);
+  const Tensor st = flat(path_moments(net, gradthru::st()).mean[1]);
+  const Tensor darn = flat(path_moments(net, gradthru::darn()).mean[1]);
   EXPECT_LE((zgr - (st + darn) / 2).abs().max().item<double>(), 1e-13);
   EXPECT_GE((st - darn).abs().max().item<double>(), 1e-4);
   // The loss is quadratic in the last layer, where zgr is then exact.

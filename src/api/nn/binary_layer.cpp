@@ -42,15 +42,16 @@ ConvOptions unpacked(const std::vector<int64_t>& c) {
   return {{c[0], c[1]}, {c[2], c[3]}, {c[4], c[5]}, c[6]};
 }
 
-/// Hands the sampled states on; its backward receives their flip gradient d and gives s F'(a) d to
-/// the preactivations, and to the units below their flip gradient.
+/// Hands on the states that `st` has sampled. Its backward receives their flip gradient d and gives
+/// s d / kappa to the states, which st turns into s F'(a) d; the units below get the flip gradient.
 class PsaFunction : public torch::autograd::Function<PsaFunction> {
  public:
   static Tensor forward(AutogradContext* ctx, const Tensor& state, const Tensor& a,
                         const std::optional<Tensor>& below, const Tensor& weight, bool pm1,
                         const std::optional<ConvOptions>& convolution) {
     const bool flips = below && below->requires_grad();
-    ctx->save_for_backward({state, a, flips ? *below : Tensor(), flips ? weight : Tensor()});
+    ctx->save_for_backward(
+        {state, flips ? a : Tensor(), flips ? *below : Tensor(), flips ? weight : Tensor()});
     ctx->saved_data["pm1"] = pm1;
     ctx->saved_data["convolution"] = packed(convolution);
     return state;
@@ -59,18 +60,21 @@ class PsaFunction : public torch::autograd::Function<PsaFunction> {
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     if (at::GradMode::is_enabled()) fail("psa: a second derivative is not defined");
     const auto saved = ctx->get_saved_variables();
-    const Tensor &s = saved[0], &a = saved[1], &below = saved[2], &weight = saved[3];
-    const Tensor p = at::sigmoid(a), slope = p * (1 - p) * grads[0];
-    const Tensor grad_a = at::where(s > 0, slope, -slope);
-    if (!below.defined()) return {Tensor(), grad_a, Tensor(), Tensor(), Tensor(), Tensor()};
-    const Coding coding =
-        ctx->saved_data["pm1"].toBool() ? Coding::plus_minus_one : Coding::zero_one;
-    const auto convolution = ctx->saved_data["convolution"].toIntVector();
-    const PsaUnits units{grads[0], a, s};
-    const Tensor d = convolution.empty()
-                         ? psa_linear(units, weight, below, coding)
-                         : psa_conv2d(units, weight, below, coding, unpacked(convolution));
-    return {Tensor(), grad_a, d, Tensor(), Tensor(), Tensor()};
+    const Tensor &s = saved[0], &a = saved[1], &below = saved[2], &weight = saved[3], &d = grads[0];
+    const bool pm1 = ctx->saved_data["pm1"].toBool();
+    // s d / kappa in one pass, from the values of the coding.
+    const Tensor grad_state =
+        pm1 ? at::addcmul(at::zeros({}, d.options()), d, s, 0.5) : at::addcmul(-d, d, s, 2);
+    Tensor d_below;
+    if (below.defined()) {
+      const Coding coding = pm1 ? Coding::plus_minus_one : Coding::zero_one;
+      const auto convolution = ctx->saved_data["convolution"].toIntVector();
+      const PsaUnits units{d, a, s};
+      d_below = convolution.empty()
+                    ? psa_linear(units, weight, below, coding)
+                    : psa_conv2d(units, weight, below, coding, unpacked(convolution));
+    }
+    return {grad_state, Tensor(), d_below, Tensor(), Tensor(), Tensor()};
   }
 };
 
@@ -145,13 +149,14 @@ LayerSample StochasticBinaryLayerImpl::sample(const Tensor& x, const Estimator& 
          " is no rule for a sampled layer; moments() propagates ap1, tanh, ap2 and " +
          "local_reparam");
   }
-  const Tensor state = sample_binary(a.detach(), st(), draw);
   const bool pm1 = coding_ == Coding::plus_minus_one;
   if (e.method == Method::psa) {
-    return {PsaFunction::apply(state, a, flips ? std::optional(x) : std::nullopt, weight.detach(),
-                               pm1, convolution()),
+    const Tensor state = sample_binary(a, st(), draw);
+    return {PsaFunction::apply(state, a.detach(), flips ? std::optional(x) : std::nullopt,
+                               weight.detach(), pm1, convolution()),
             a};
   }
+  const Tensor state = sample_binary(a.detach(), st(), draw);
   if (e.method == Method::hard_st) return {HardStFunction::apply(state, a, pm1 ? 1.0 : 0.5), a};
   return {state, a};
 }
