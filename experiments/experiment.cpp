@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "experiments/poly/poly.h"
+#include "experiments/sbn-train/sbn_train.h"
 #include "experiments/vae-probe/vae_probe.h"
 #include "experiments/vae/vae.h"
 
@@ -19,7 +20,8 @@ std::string listed(const std::vector<std::string>& names) {
 }  // namespace
 
 const std::vector<Experiment>& all() {
-  static const std::vector<Experiment> experiments = {poly(), vae(), vae_probe_experiment()};
+  static const std::vector<Experiment> experiments = {poly(), vae(), vae_probe_experiment(),
+                                                      sbn_train()};
   return experiments;
 }
 
@@ -37,7 +39,9 @@ std::vector<std::string> preset_names(const Experiment& experiment) {
   std::vector<std::string> names;
   for (const char* usual : {"smoke", "short", "paper"}) {
     for (const auto& preset : presets()) {
-      if (preset.experiment == experiment.name && preset.name == usual) names.push_back(usual);
+      const bool variant = preset.name.starts_with(std::string(usual) + "-");
+      if (preset.experiment != experiment.name || (preset.name != usual && !variant)) continue;
+      names.push_back(preset.name);
     }
   }
   return names;

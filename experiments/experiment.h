@@ -18,7 +18,7 @@ namespace gradthru::experiments {
 /// A preset: a TOML file that lies beside its experiment.
 struct Preset {
   std::string experiment;  ///< the folder's name
-  std::string name;        ///< smoke, short, paper
+  std::string name;        ///< smoke, short, paper, or a variant such as short-fc
   std::string toml;
 };
 const std::vector<Preset>& presets();

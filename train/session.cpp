@@ -4,6 +4,7 @@
 #include <cmath>
 #include <filesystem>
 #include <limits>
+#include <optional>
 #include <sstream>
 
 #include "train/interrupt.h"
@@ -47,6 +48,7 @@ class Session {
     started_ = saved_ = now();
     if (result_.steps == 0) {
       for (auto& line : training_.begin()) write(metrics, line);
+      if (const auto ended = prepare(metrics)) return finish(*ended);
     }
     while (result_.steps < total) {
       if (!advance(metrics, progress)) return finish(Status::diverged);
@@ -65,6 +67,25 @@ class Session {
   }
 
  private:
+  /// How the session ends if it does so before the first update.
+  std::optional<Status> prepare(MetricsWriter& metrics) {
+    try {
+      for (Preparation piece{.done = false}; !piece.done;) {
+        piece = training_.prepare();
+        for (auto& line : piece.lines) write(metrics, line);
+        if (!piece.lines.empty()) save_last();
+        if (interrupted()) {
+          save_last();
+          return Status::interrupted;
+        }
+      }
+      return std::nullopt;
+    } catch (const Diverged& error) {
+      diverge(metrics, error.what());
+      return Status::diverged;
+    }
+  }
+
   bool advance(MetricsWriter& metrics, Progress& progress) {
     try {
       const StepReport report = training_.step(result_.steps);
@@ -125,12 +146,13 @@ class Session {
     line.epoch = static_cast<double>(result_.steps) / training_.steps_per_epoch();
     line.wall_s = elapsed();
     metrics.write(line);
-    if (line.kind == Kind::probe) log_probe(line);
+    if (line.kind == Kind::probe) log_line(line, "probe ");
+    if (line.kind == Kind::event && !line.values.empty()) log_line(line, "");
   }
 
-  void log_probe(const MetricLine& line) {
+  void log_line(const MetricLine& line, const std::string& kind) {
     std::ostringstream text;
-    text << options_.label << " epoch " << line.epoch << " probe " << line.note << ":";
+    text << options_.label << " epoch " << line.epoch << " " << kind << line.note << ":";
     const char* between = " ";
     for (const Metric& metric : line.values) {
       if (const auto* number = std::get_if<double>(&metric.value)) {

@@ -32,6 +32,12 @@ struct EpochReport {
   double selection = 0;
 };
 
+/// A piece of work before the first update.
+struct Preparation {
+  bool done = true;
+  std::vector<MetricLine> lines{};  ///< at step 0, to be kept
+};
+
 /// A model in training: what an experiment brings. Everything that decides the next update must be
 /// in the checkpoint or be a function of the step, so that a killed run ends as an undisturbed one.
 class Training {
@@ -43,6 +49,12 @@ class Training {
 
   /// Called before the first update of a run: lines of metrics at step 0.
   virtual std::vector<MetricLine> begin() { return {}; }
+
+  /// Work before the first update, such as the search for a setting, in pieces short enough that a
+  /// signal can wait: called until it is done. A checkpoint follows a piece that has lines; a run
+  /// that is resumed from it begins again, with what it restored, and hands out all lines anew.
+  /// Errors: Diverged.
+  virtual Preparation prepare() { return {}; }
 
   /// Update number `step` (from 0). Errors: Diverged, before anything of the model has changed.
   virtual StepReport step(int64_t step) = 0;
