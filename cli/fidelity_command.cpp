@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <iostream>
 #include <memory>
+#include <set>
 #include <string>
 #include <tuple>
 
@@ -67,19 +68,31 @@ lab::Problem problem_of(FidelityCommand& asked, const CLI::App& command) {
   return run ? experiments::vae_probe(asked.run, asked.images) : lab::read_problem(asked.problem);
 }
 
-/// All is enumerated: options of problems with categorical variables are refused.
+/// Options of problems with categorical variables are refused.
 int run_network(const FidelityCommand& asked, const CLI::App& command) {
+  static const std::set<std::string> kKnown = {"--network", "--methods",   "--samples",
+                                               "--sampled", "--draw-seed", "--seed",
+                                               "--json",    "--plot",      "--threads"};
   for (const CLI::Option* option : command.get_options()) {
-    const std::string name = option->get_name();
-    const bool known =
-        name == "--network" || name == "--methods" || name == "--json" || name == "--threads";
-    if (option->count() > 0 && !known) {
-      throw InvalidInput(name + " does not go with --network");
+    if (option->count() > 0 && !kKnown.contains(option->get_name())) {
+      throw InvalidInput(option->get_name() + " does not go with --network");
     }
   }
+  const bool seed = command.count("--seed") > 0;
+  if (seed && command.count("--draw-seed") > 0) {
+    throw InvalidInput("--seed and --draw-seed are the same with --network, give one of them");
+  }
   if (asked.threads > 0) at::set_num_threads(asked.threads);
-  return network_fidelity(asked.network,
-                          command.count("--methods") ? asked.methods : kNetworkMethods, asked.json);
+  NetworkRequest request;
+  request.network = asked.network;
+  request.methods = command.count("--methods") > 0 ? asked.methods : kNetworkMethods;
+  request.options = {.samples = asked.options.draws,
+                     .sampled = asked.options.sampled,
+                     .cosines = command.count("--samples") > 0 || !asked.plot.empty(),
+                     .key = {.seed = seed ? asked.size.seed : asked.draw_seed}};
+  request.json = asked.json;
+  request.plot = asked.plot;
+  return network_fidelity(request);
 }
 
 int run(FidelityCommand& asked, const CLI::App& command) {
@@ -120,13 +133,15 @@ void add_fidelity_command(CLI::App& program, int& exit_code) {
                       "Folder of a run of vae: the loss of its decoder at the last checkpoint");
   command->add_option(
       "--network", asked->network,
-      "A stochastic binary network with data, a JSON file: methods psa, st, hard_st, "
+      "A stochastic binary network with data, a JSON file; without --methods: psa, st, hard_st, "
       "zgr, darn, reinforce");
   command->add_option("--images", asked->images, "Training images of the run")
       ->capture_default_str();
   command->add_option("--latent", asked->latent, "<categories>x<variables> of a built-in problem")
       ->capture_default_str();
-  command->add_option("--seed", asked->size.seed, "Seed of a built-in problem")
+  command
+      ->add_option("--seed", asked->size.seed,
+                   "Seed of a built-in problem; of the draws with --network")
       ->capture_default_str();
   command->add_option("--p", asked->size.p, "Power of polynomial")->capture_default_str();
   command->add_option("--c", asked->size.c, "Target of polynomial")->capture_default_str();
@@ -135,7 +150,10 @@ void add_fidelity_command(CLI::App& program, int& exit_code) {
   command->add_option(
       "--sweep", asked->sweep,
       "Keys and their values for every method: tau=0.1:2:20, or tau_f=...;tau_b=...");
-  command->add_option("--samples", asked->options.draws, "Draws, where a mean is not enumerated")
+  command
+      ->add_option("--samples", asked->options.draws,
+                   "Draws, where a mean is not enumerated; asked for with --network, also "
+                   "for the cosines of what is")
       ->capture_default_str();
   command
       ->add_option("--draw-seed", asked->draw_seed, "Seed of the draws, the same for each method")

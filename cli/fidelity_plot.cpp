@@ -122,28 +122,6 @@ Column cosine_column(const Measured& m) {
   return {.key = "cosine", .title = "cosine", .low = "cosine_low", .high = "cosine_high"};
 }
 
-bool is_finite(const Json& value) {
-  return value.is_number() && std::isfinite(value.get<double>());
-}
-
-/// What a reader must know of the columns: zeros, intervals that are cut, and what is missing.
-std::string notes(const Json& rows, const std::vector<Column>& columns) {
-  std::string all;
-  for (const Column& column : columns) {
-    if (report::has_triangles(rows, column)) {
-      all += " Triangles: a " + column.title + " of zero, up to rounding.";
-    }
-    if (report::has_cut_intervals(rows, column)) {
-      all += " Intervals that reach below " + Json(column.floor).dump() + " are cut there.";
-    }
-    const auto missing = [&](const Json& row) { return !is_finite(row.at(column.key)); };
-    if (std::any_of(rows.begin(), rows.end(), missing)) {
-      all += " Missing: a " + column.title + " that would be a ratio to zero.";
-    }
-  }
-  return all;
-}
-
 std::string intervals_note(const Measured& m) {
   return sampled(m) ? " Where a mean was sampled, its 95 % interval is shown." : "";
 }
@@ -158,7 +136,7 @@ void add_at_once(const Measured& m, Parts& parts) {
   parts.push_back(report::Chart{
       "How far the mean of the estimates is from the exact gradient, in units of its length; and "
       "how far one estimate is from the mean, in units of the mean's." +
-          intervals_note(m) + notes(rows, {bias, spread}),
+          intervals_note(m) + report::notes(rows, {bias, spread}),
       report::points(rows, {bias, spread}, series)});
   parts.push_back(report::Heading{"The mean of M estimates"});
   const Column M{.key = "M", .title = "M, estimates in the mean", .log = true, .ticks = true};
@@ -166,7 +144,7 @@ void add_at_once(const Measured& m, Parts& parts) {
   parts.push_back(report::Chart{
       "Root mean square error in units of the exact gradient's length: it falls with the variance "
       "until only the bias is left." +
-          notes(curves, {error}) + kLegend,
+          report::notes(curves, {error}) + kLegend,
       report::curves(curves, M, error, series)});
   Json cosines = Json::array();
   for (const Json& row : curves) {
@@ -189,8 +167,8 @@ void add_curves(const Measured& m, Parts& parts) {
                variance = report::log_column(rows, {.key = "variance", .title = "variance"});
   const auto add = [&](const std::string& title, const std::string& caption, const Column& y) {
     parts.push_back(report::Heading{title + " over " + x.title});
-    parts.push_back(
-        report::Chart{caption + notes(rows, {y}) + kLegend, report::curves(rows, x, y, series)});
+    parts.push_back(report::Chart{caption + report::notes(rows, {y}) + kLegend,
+                                  report::curves(rows, x, y, series)});
   };
   add("Relative bias",
       "How far the mean of the estimates is from the exact gradient, in units of its length." +
@@ -217,7 +195,7 @@ void add_maps(const Measured& m, Parts& parts) {
                spread = spread_column(rows), cosine{.key = "cosine", .title = "cosine"};
   const auto add = [&](const std::string& title, const std::string& caption, const Column& value) {
     parts.push_back(report::Heading{title + " over " + grid.x.title + " and " + grid.y.title});
-    parts.push_back(report::Chart{caption + frames + notes(rows, {value}),
+    parts.push_back(report::Chart{caption + frames + report::notes(rows, {value}),
                                   report::heatmaps(rows, grid, value, series)});
   };
   add("Relative bias",

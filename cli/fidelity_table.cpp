@@ -13,13 +13,6 @@ namespace {
 using Json = nlohmann::json;
 using lab::Fidelity;
 
-/// "0.0712", and with its interval where it was estimated: "0.0712 [0.069, 0.073]".
-std::string text(const lab::Interval& i, bool enumerated) {
-  const std::string value = number_cell("%.4g", i.value);
-  if (enumerated || std::isnan(i.value)) return value;
-  return value + " [" + number_cell("%.3g", i.low) + ", " + number_cell("%.3g", i.high) + "]";
-}
-
 /// [[...], ...] for the rows of one element of the batch; a list of those for several.
 Json json_of(const at::Tensor& gradient) {
   const at::Tensor t = gradient.size(0) == 1 ? gradient[0] : gradient;
@@ -35,28 +28,34 @@ Json json_of(const at::Tensor& gradient) {
   return all;
 }
 
+}  // namespace
+
+std::string interval_cell(const lab::Interval& i, bool enumerated) {
+  const std::string value = number_cell("%.4g", i.value);
+  if (enumerated || std::isnan(i.value)) return value;
+  return value + " [" + number_cell("%.3g", i.low) + ", " + number_cell("%.3g", i.high) + "]";
+}
+
 Json json_of(const lab::Interval& i) {
   return Json::array({i.low, i.high});
 }
 
-template <class T>
-Json json_of(const std::optional<T>& value) {
-  return value ? Json(*value) : Json();
-}
-
-Json by_samples_json(const Fidelity& f) {
+Json by_samples_json(const std::vector<lab::AtSamples>& by_samples) {
+  const auto json = [](const std::optional<double>& value) {
+    return value ? Json(*value) : Json();
+  };
   Json all = Json::array();
-  for (const lab::AtSamples& at : f.by_samples) {
+  for (const lab::AtSamples& at : by_samples) {
     all.push_back({{"M", at.M},
                    {"relative_rmse", at.relative_rmse},
-                   {"cosine", json_of(at.cosine)},
-                   {"cosine_15", json_of(at.cosine_low)},
-                   {"cosine_85", json_of(at.cosine_high)}});
+                   {"cosine", json(at.cosine)},
+                   {"cosine_15", json(at.cosine_low)},
+                   {"cosine_85", json(at.cosine_high)}});
+    if (!at.rmse_low) continue;
+    all.back()["relative_rmse_95"] = Json::array({*at.rmse_low, *at.rmse_high});
   }
   return all;
 }
-
-}  // namespace
 
 std::string problem_line(const lab::Problem& problem) {
   return problem.name + ", " + (problem.B() == 1 ? "" : std::to_string(problem.B()) + " rows of ") +
@@ -73,10 +72,11 @@ std::vector<std::vector<std::string>> fidelity_lines(const std::vector<Fidelity>
   for (const Fidelity& f : results) {
     const double count = evaluations(f.estimator, f.mean.size(1), f.mean.size(2));
     lines.push_back({to_string(f.estimator), number_cell("%g", f.tau_f),
-                     f.enumerated ? "enumerated" : "sampled", text(f.relative_bias, f.enumerated),
-                     text(f.cosine, f.enumerated), number_cell("%.4g", f.relative_std),
+                     f.enumerated ? "enumerated" : "sampled",
+                     interval_cell(f.relative_bias, f.enumerated),
+                     interval_cell(f.cosine, f.enumerated), number_cell("%.4g", f.relative_std),
                      number_cell("%.4g", f.variance), number_cell("%g", count)});
-    if (gaps) lines.back().push_back(f.gradient_gap ? text(*f.gradient_gap, false) : "-");
+    if (gaps) lines.back().push_back(f.gradient_gap ? interval_cell(*f.gradient_gap, false) : "-");
   }
   return lines;
 }
@@ -103,7 +103,7 @@ Json fidelity_json(const lab::Problem& problem, const std::vector<Fidelity>& res
                    {"variance", f.variance},
                    {"relative_std", f.relative_std},
                    {"standard_error", f.standard_error},
-                   {"by_samples", by_samples_json(f)}});
+                   {"by_samples", by_samples_json(f.by_samples)}});
     if (f.gradient_gap) {
       all.back()["gradient_gap"] = f.gradient_gap->value;
       all.back()["gradient_gap_95"] = json_of(*f.gradient_gap);

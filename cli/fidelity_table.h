@@ -8,6 +8,15 @@
 
 namespace gradthru::cli {
 
+/// "0.0712", and with its interval where it was estimated: "0.0712 [0.069, 0.073]".
+std::string interval_cell(const lab::Interval& interval, bool enumerated);
+
+/// [low, high].
+nlohmann::json json_of(const lab::Interval& interval);
+
+/// [{"M", "relative_rmse", ...}, ...]
+nlohmann::json by_samples_json(const std::vector<lab::AtSamples>& by_samples);
+
 /// "quadratic, 3 variables of 4 categories".
 std::string problem_line(const lab::Problem& problem);
 

@@ -1,15 +1,17 @@
 #include "cli/network_fidelity.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
+#include <algorithm>
 #include <cmath>
 #include <iostream>
-#include <nlohmann/json.hpp>
 #include <sstream>
-#include <vector>
 
 #include "cli/columns.h"
-#include "lab/network_exact.h"
+#include "cli/fidelity_table.h"
+#include "cli/network_plot.h"
+#include "experiments/methods.h"
+#include "report/chart.h"
 #include "train/atomic_file.h"
 
 namespace gradthru::cli {
@@ -17,74 +19,106 @@ namespace {
 
 using Json = nlohmann::json;
 
-/// One layer's figures: of the mean over all paths, and of one estimate.
-struct LayerFigures {
-  double gradient_norm, relative_bias, cosine, variance, relative_rmse;
-};
+constexpr int64_t kShown[] = {1, 10, 100, 1000};  // numbers of estimates in the table
 
-LayerFigures figures(const lab::NetworkLayer& exact, const lab::NetworkLayer& mean,
-                     double variance) {
-  const at::Tensor g = lab::flat(exact), m = lab::flat(mean);
-  const double length = g.norm().item<double>(), bias = (m - g).norm().item<double>();
-  return {length, bias / length, (g.dot(m) / (g.norm() * m.norm())).item<double>(), variance,
-          std::sqrt(bias * bias + variance) / length};
+std::string how(const lab::NetworkFidelity& f) {
+  return f.enumerated ? "enumerated" : "sampled";
 }
 
-std::vector<lab::PathRule> parse_rules(const std::string& methods) {
-  std::vector<lab::PathRule> rules;
-  std::istringstream parts(methods);
-  for (std::string name; std::getline(parts, name, ';');) {
-    rules.push_back(lab::parse_path_rule(name));
+/// The error of the mean of M estimates; NaN if there is none.
+double error_at(const lab::LayerFidelity& layer, int64_t M) {
+  for (const lab::AtSamples& at : layer.by_samples) {
+    if (at.M == M) return at.relative_rmse;
   }
-  if (rules.empty()) throw InvalidInput("--methods: wanted at least one method, got none");
-  return rules;
+  return std::nan("");
 }
 
-std::string layer_name(size_t l, size_t layers) {
-  return l + 1 == layers ? "head" : std::to_string(l + 1);
+Json layer_json(const lab::LayerFidelity& f) {
+  const Json curve = by_samples_json(f.by_samples);
+  Json layer = {{"gradient_norm", f.gradient_norm},
+                {"relative_bias", f.relative_bias.value},
+                {"relative_bias_95", json_of(f.relative_bias)},
+                {"squared_relative_bias", f.squared_bias},
+                {"cosine", f.cosine.value},
+                {"cosine_95", json_of(f.cosine)},
+                {"variance", f.variance},
+                {"relative_rmse", curve[0]["relative_rmse"]},
+                {"by_samples", curve}};
+  return layer;
 }
 
-/// What the network is, in a line.
-std::string headline(const lab::BinaryNetwork& network, double value) {
-  std::string text = network.name + ", " + std::to_string(network.x.size(1));
-  for (const auto& layer : network.layers) text += "-" + std::to_string(layer.b.size(0));
-  std::ostringstream mean;
-  mean.precision(8);
-  mean << value;
-  return text + " on " + std::to_string(network.x.size(0)) + " points, expected loss " + mean.str();
+Json json_of(const lab::BinaryNetwork& network, const lab::NetworkMeasurement& measured) {
+  Json results = Json::array();
+  for (const lab::NetworkFidelity& f : measured.results) {
+    Json layers = Json::array();
+    for (const lab::LayerFidelity& layer : f.layers) layers.push_back(layer_json(layer));
+    results.push_back({{"method", to_string(f.estimator)},
+                       {"how", how(f)},
+                       {"samples", f.samples},
+                       {"layers", layers}});
+  }
+  return {{"network", network.name}, {"value", measured.exact.value}, {"results", results}};
 }
 
 }  // namespace
 
-int network_fidelity(const std::string& path, const std::string& methods, const std::string& json) {
-  const auto rules = parse_rules(methods);
-  const lab::BinaryNetwork network = lab::read_network(path);
-  const lab::NetworkGradient exact = lab::exact_gradient(network);
-  const size_t layers = network.layers.size();
-  std::vector<std::vector<std::string>> lines = {
-      {"method", "layer", "|g*|", "relative bias", "cosine", "variance", "relative RMSE"}};
-  Json results = Json::array();
-  for (const lab::PathRule rule : rules) {
-    const lab::NetworkMoments moments = lab::path_moments(network, rule);
-    Json of_layers = Json::array();
-    for (size_t l = 0; l < layers; ++l) {
-      const LayerFigures f = figures(exact.layers[l], moments.mean[l], moments.variance[l]);
-      lines.push_back({std::string(to_string(rule)), layer_name(l, layers),
-                       number_cell("%.6g", f.gradient_norm), number_cell("%.4g", f.relative_bias),
-                       number_cell("%.6f", f.cosine), number_cell("%.4g", f.variance),
-                       number_cell("%.4g", f.relative_rmse)});
-      of_layers.push_back({{"gradient_norm", f.gradient_norm},
-                           {"relative_bias", f.relative_bias},
-                           {"cosine", f.cosine},
-                           {"variance", f.variance},
-                           {"relative_rmse", f.relative_rmse}});
-    }
-    results.push_back({{"method", to_string(rule)}, {"how", "enumerated"}, {"layers", of_layers}});
+std::string network_line(const lab::BinaryNetwork& network, double expected_loss) {
+  std::string text = network.name + ", " + std::to_string(network.x.size(1));
+  for (const auto& layer : network.layers) text += "-" + std::to_string(layer.b.size(0));
+  return text + " on " + std::to_string(network.x.size(0)) + " points, expected loss " +
+         number_cell("%.8g", expected_loss);
+}
+
+std::vector<std::string> parametrisations(const std::vector<lab::NetworkFidelity>& results) {
+  std::vector<std::string> lines;
+  for (const lab::NetworkFidelity& f : results) {
+    if (f.estimator.method != Method::concrete) continue;
+    const double tau = f.estimator.tau_b.at(0);
+    lines.push_back(to_string(f.estimator) + ": units sigmoid((a + L) / " + number_cell("%g", tau) +
+                    ") in 0 and 1, which is tanh((a + L) / " + number_cell("%g", 2 * tau) +
+                    ") in -1 and 1");
   }
-  std::cout << headline(network, exact.value) << "\n\n" << in_columns(lines);
-  if (!json.empty()) {
-    const Json all = {{"network", network.name}, {"value", exact.value}, {"results", results}};
-    train::write_atomically(json, all.dump(1) + "\n");
+  return lines;
+}
+
+std::vector<std::vector<std::string>> network_lines(
+    const std::vector<lab::NetworkFidelity>& results) {
+  std::vector<std::vector<std::string>> lines = {
+      {"method", "layer", "how", "|g*|", "relative bias", "cosine", "variance"}};
+  for (const int64_t M : kShown) {
+    lines[0].push_back(M == 1 ? "relative RMSE" : "of " + std::to_string(M));
+  }
+  for (const lab::NetworkFidelity& f : results) {
+    for (size_t l = 0; l < f.layers.size(); ++l) {
+      const lab::LayerFidelity& layer = f.layers[l];
+      lines.push_back({to_string(f.estimator), lab::layer_name(l, f.layers.size()), how(f),
+                       number_cell("%.6g", layer.gradient_norm),
+                       interval_cell(layer.relative_bias, f.enumerated),
+                       interval_cell(layer.cosine, f.enumerated),
+                       number_cell("%.4g", layer.variance)});
+      for (const int64_t M : kShown) {
+        lines.back().push_back(number_cell("%.4g", error_at(layer, M)));
+      }
+    }
+  }
+  return lines;
+}
+
+int network_fidelity(const NetworkRequest& request) {
+  if (!request.plot.empty()) report::check_charts("--plot");
+  if (request.methods.empty()) throw InvalidInput("--methods: wanted at least one method, got ''");
+  const auto estimators = experiments::parse_constant_estimators("--methods", request.methods);
+  const lab::BinaryNetwork network = lab::read_network(request.network);
+  const lab::NetworkMeasurement measured = lab::measure(network, estimators, request.options);
+  std::cout << network_line(network, measured.exact.value) << "\n\n"
+            << in_columns(network_lines(measured.results));
+  for (const std::string& line : parametrisations(measured.results)) std::cout << "\n" << line;
+  if (!parametrisations(measured.results).empty()) std::cout << "\n";
+  if (!request.json.empty()) {
+    train::write_atomically(request.json, json_of(network, measured).dump(1) + "\n");
+  }
+  if (!request.plot.empty()) {
+    train::write_atomically(request.plot, report::html(network_page(network, measured)));
   }
   return 0;
 }

@@ -8,6 +8,7 @@
 
 #include "gradthru/estimator.h"
 #include "gradthru/key.h"
+#include "lab/draw_statistics.h"
 #include "lab/problem.h"
 
 // How near an estimator's gradient is to the exact one. Vectors are the stacked [B, L, K]
@@ -20,19 +21,6 @@ struct FidelityOptions {
   bool sampled = false;       ///< also sample what could be enumerated
   bool gradient_gap = false;  ///< also measure it, by drawing, where there is one
   Key key{.seed = 0};         ///< the same for every estimator: common random numbers
-};
-
-/// A number and its 95 % confidence interval; both ends are the number where it is exact.
-struct Interval {
-  double value, low, high;
-};
-
-/// What the mean of `M` estimates is worth.
-struct AtSamples {
-  int64_t M;
-  double relative_rmse;          ///< sqrt(|mean - g*|^2 + tr V / M) / |g*|
-  std::optional<double> cosine;  ///< mean of cos(g_M, g*) over disjoint groups, if sampled
-  std::optional<double> cosine_low, cosine_high;  ///< 15 and 85 % of the groups lie below
 };
 
 struct Fidelity {

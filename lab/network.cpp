@@ -78,6 +78,14 @@ Tensor read_targets(const JsonFile& file, const BinaryNetwork& network) {
   return read_labels(file, y, network.loss == NetworkLoss::softmax_nll, outputs);
 }
 
+/// Numbers, or lists of them.
+Json json_of(const Tensor& t) {
+  if (t.dim() == 0) return t.is_floating_point() ? Json(t.item<double>()) : Json(t.item<int64_t>());
+  Json all = Json::array();
+  for (int64_t i = 0; i < t.size(0); ++i) all.push_back(json_of(t[i]));
+  return all;
+}
+
 BinaryNetwork network_of(const JsonFile& file) {
   file.validate(Json::parse(kNetworkSchema), file.root(), "");
   const Json& root = file.root();
@@ -101,6 +109,38 @@ BinaryNetwork parse_network(std::string_view text, const std::string& where) {
 
 BinaryNetwork read_network(const std::string& path) {
   return network_of(JsonFile::read(path));
+}
+
+std::string to_json(const BinaryNetwork& network) {
+  Json layers = Json::array();
+  for (const auto& [W, b] : network.layers) {
+    layers.push_back({{"W", json_of(W)}, {"b", json_of(b)}});
+  }
+  const NetworkLoss loss = network.loss;
+  const Json root = {{"format", "gradthru-sbn"},
+                     {"version", 1},
+                     {"coding", network.coding == Coding::plus_minus_one ? "pm1" : "01"},
+                     {"noise", "logistic"},
+                     {"layers", layers},
+                     {"data", {{"x", json_of(network.x)}, {"y", json_of(network.y)}}},
+                     {"loss", loss == NetworkLoss::logistic      ? "logistic"
+                              : loss == NetworkLoss::softmax_nll ? "softmax_nll"
+                                                                 : "squared"}};
+  return root.dump() + "\n";
+}
+
+Tensor flat(const NetworkLayer& layer) {
+  return at::cat({layer.W.flatten(), layer.b});
+}
+
+std::string layer_name(size_t l, size_t layers) {
+  return l + 1 == layers ? "head" : std::to_string(l + 1);
+}
+
+double paths(const BinaryNetwork& net) {
+  int64_t units = 0;
+  for (size_t l = 0; l < net.hidden_layers(); ++l) units += net.layers[l].b.size(0);
+  return std::ldexp(static_cast<double>(net.x.size(0)), static_cast<int>(units));
 }
 
 BinaryNetwork recoded(const BinaryNetwork& network) {

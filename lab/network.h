@@ -39,11 +39,23 @@ struct BinaryNetwork {
   at::Tensor loss_of(const at::Tensor& eta) const { return nn::loss_of(loss, eta, y); }
 };
 
+/// Weights and bias in one vector.
+at::Tensor flat(const NetworkLayer& layer);
+
+/// "1", "2" .. "head": what layer l of so many is called.
+std::string layer_name(size_t l, size_t layers);
+
+/// How many paths there are for all points: 2^units for each.
+double paths(const BinaryNetwork& network);
+
 /// Reads a network from a JSON text of the format gradthru-sbn (docs/network.schema.json), or from
 /// the file at `path`.
 /// Errors: InvalidInput that names the place in the file, what was given and what is wanted.
 BinaryNetwork parse_network(std::string_view text, const std::string& where);
 BinaryNetwork read_network(const std::string& path);
+
+/// The text of such a file; every number reads back as it is.
+std::string to_json(const BinaryNetwork& network);
 
 /// The same network in the other coding: its first layer stays, the others see 0 and 1 for -1 and 1
 /// or the reverse.

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 #include <array>
-#include <utility>
+#include <cmath>
 
 #include "gradthru/error.h"
 #include "gradthru/expectation.h"
@@ -14,14 +14,6 @@ namespace gradthru::lab {
 namespace {
 
 using at::Tensor;
-
-constexpr std::array<std::pair<PathRule, std::string_view>, 6> kRules = {
-    {{PathRule::psa, "psa"},
-     {PathRule::st, "st"},
-     {PathRule::hard_st, "hard_st"},
-     {PathRule::zgr, "zgr"},
-     {PathRule::darn, "darn"},
-     {PathRule::reinforce, "reinforce"}}};
 
 double kappa(const BinaryNetwork& net) {
   return net.coding == Coding::plus_minus_one ? 2 : 1;
@@ -83,20 +75,20 @@ struct Factors {
   Tensor grad_a, below;
 };
 
-Factors factors(const BinaryNetwork& net, PathRule rule, const Tensor& a, double sign,
+Factors factors(const BinaryNetwork& net, const Estimator& rule, const Tensor& a, double sign,
                 const Tensor& W, const Tensor& s) {
   const double k = kappa(net);
   const Tensor slope = at::sigmoid(a) * at::sigmoid(-a), wrong = at::sigmoid(-sign * a);
-  if (rule == PathRule::reinforce) return {sign * wrong, {}};
-  if (rule == PathRule::psa) {
+  if (rule.method == Method::reinforce) return {sign * wrong, {}};
+  if (rule.method == Method::psa) {
     if (!s.defined()) return {sign * slope, {}};
     const Tensor flipped = a.unsqueeze(-1) - k * W * s.unsqueeze(1);
     return {sign * slope, sign * (at::sigmoid(a).unsqueeze(-1) - at::sigmoid(flipped))};
   }
-  const Tensor factor = rule == PathRule::st        ? k * slope
-                        : rule == PathRule::hard_st ? k / 2 * (a.abs() < 1).to(at::kDouble)
-                        : rule == PathRule::zgr     ? k / 2 * wrong
-                                                    : k * wrong.square();
+  const Tensor factor = rule.method == Method::st        ? k * slope
+                        : rule.method == Method::hard_st ? k / 2 * (a.abs() < 1).to(at::kDouble)
+                        : rule.method == Method::zgr     ? k / 2 * wrong
+                                                         : k * wrong.square();
   return {factor, s.defined() ? factor.unsqueeze(-1) * W : Tensor()};
 }
 
@@ -108,13 +100,13 @@ Tensor error_of(const BinaryNetwork& net, const Tensor& eta) {
 }
 
 /// The signal at the last hidden layer, [2^n, N, n]: what flipping a unit changes, or the
-/// derivative; for reinforce the loss itself, [2^n, N, 1].
-Tensor top_signal(const BinaryNetwork& net, PathRule rule, const Tensor& eta, int64_t n) {
-  if (rule != PathRule::psa && rule != PathRule::reinforce) {
+/// derivative; for reinforce the loss less its baseline, [2^n, N, 1].
+Tensor top_signal(const BinaryNetwork& net, const Estimator& rule, const Tensor& eta, int64_t n) {
+  if (rule.method != Method::psa && rule.method != Method::reinforce) {
     return error_of(net, eta).matmul(net.layers.back().W);
   }
   const Tensor f = losses(net, eta), number = at::arange(f.size(0), at::kLong);
-  if (rule == PathRule::reinforce) return f.unsqueeze(-1);
+  if (rule.method == Method::reinforce) return f.unsqueeze(-1) - rule.baseline;
   std::vector<Tensor> d;
   for (int64_t i = 0; i < n; ++i) {
     d.push_back(f - f.index_select(0, number.bitwise_xor(int64_t{1} << (n - 1 - i))));
@@ -192,7 +184,7 @@ Signal passed_down(const Tensor& step, const Tensor& s, const Signal& signal,
 }
 
 /// Every layer's gradient of one path for each point, from the head down.
-std::vector<OuterProduct> of_points(const BinaryNetwork& net, PathRule rule) {
+std::vector<OuterProduct> of_points(const BinaryNetwork& net, const Estimator& rule) {
   const Paths paths(net);
   const size_t hidden = net.hidden_layers();
   std::vector<OuterProduct> all(hidden + 1);
@@ -244,22 +236,12 @@ int64_t points_at_once(const BinaryNetwork& net) {
 
 }  // namespace
 
-PathRule parse_path_rule(std::string_view name) {
-  std::vector<std::string> known;
-  for (const auto& [rule, text] : kRules) {
-    if (text == name) return rule;
-    known.emplace_back(text);
-  }
-  throw InvalidInput("unknown method '" + std::string(name) + "'" + did_you_mean(name, known) +
-                     " (known: psa, st, hard_st, zgr, darn, reinforce)");
-}
-
-std::string_view to_string(PathRule rule) {
-  return kRules[static_cast<size_t>(rule)].second;
-}
-
-Tensor flat(const NetworkLayer& layer) {
-  return at::cat({layer.W.flatten(), layer.b});
+bool has_path_moments(const Estimator& e) {
+  static constexpr std::array kRules = {Method::psa, Method::st,   Method::hard_st,
+                                        Method::zgr, Method::darn, Method::reinforce};
+  const bool at_law_of_net = e.tau_f == Temperature(1) && e.tau_b == Temperature(1);
+  return std::find(kRules.begin(), kRules.end(), e.method) != kRules.end() && at_law_of_net &&
+         std::isfinite(e.baseline);
 }
 
 NetworkGradient exact_gradient(const BinaryNetwork& given) {
@@ -280,7 +262,10 @@ NetworkGradient exact_gradient(const BinaryNetwork& given) {
   return result;
 }
 
-NetworkMoments path_moments(const BinaryNetwork& net, PathRule rule) {
+NetworkMoments path_moments(const BinaryNetwork& net, const Estimator& rule) {
+  if (!has_path_moments(rule)) {
+    throw InvalidInput(to_string(rule) + ": is no function of the sampled path alone");
+  }
   const int64_t N = net.x.size(0), block = points_at_once(net);
   NetworkMoments result;
   for (int64_t first = 0; first < N; first += block) {

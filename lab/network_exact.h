@@ -2,26 +2,19 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <string>
-#include <string_view>
 #include <vector>
 
+#include "gradthru/estimator.h"
 #include "lab/network.h"
 
 // What needs no random numbers in a binary network: its exact gradient and the exact mean of every
 // estimator that is a function of the sampled path, both by dynamic programming over the layers.
 namespace gradthru::lab {
 
-/// Estimators that are a function of the path alone: how a layer hands a signal to its
-/// preactivations and to the layer below. reinforce has no baseline.
-enum class PathRule { psa, st, hard_st, zgr, darn, reinforce };
-
-/// Errors: InvalidInput with the known names.
-PathRule parse_path_rule(std::string_view name);
-std::string_view to_string(PathRule rule);
-
-/// Weights and bias in one vector.
-at::Tensor flat(const NetworkLayer& layer);
+/// Whether an estimate is a function of the sampled path alone, drawn by the network's own law, by
+/// a rule how a layer hands a signal to its preactivations and to the layer below: psa, st,
+/// hard_st, zgr, darn, and reinforce with a constant baseline, all at temperature 1.
+bool has_path_moments(const Estimator& estimator);
 
 struct NetworkGradient {
   double value = 0;                  ///< the objective E
@@ -39,6 +32,7 @@ struct NetworkMoments {
 
 /// Mean and variance of the gradient that the rule makes of sampled paths. The head's gradient is
 /// that of the loss at the sample.
-NetworkMoments path_moments(const BinaryNetwork& network, PathRule rule);
+/// Errors: InvalidInput where the estimator has_path_moments() not.
+NetworkMoments path_moments(const BinaryNetwork& network, const Estimator& rule);
 
 }  // namespace gradthru::lab

@@ -13,8 +13,8 @@ nn::StochasticBinarySequential module_of(const BinaryNetwork& network) {
   nn::StochasticBinarySequentialImpl::Layers layers;
   for (size_t l = 0; l < network.hidden_layers(); ++l) {
     const Tensor& W = network.layers[l].W;
-    layers.push_back(std::make_shared<nn::StochasticBinaryLinearImpl>(W.size(1), W.size(0),
-                                                                      network.coding));
+    layers.push_back(
+        std::make_shared<nn::StochasticBinaryLinearImpl>(W.size(1), W.size(0), network.coding));
   }
   nn::StochasticBinarySequential module(layers, network.layers.back().W.size(0), network.loss);
   module->to(at::kDouble);
@@ -31,6 +31,14 @@ std::vector<NetworkLayer> layers_of(const nn::StochasticBinarySequentialImpl& mo
   std::vector<NetworkLayer> all;
   for (const auto& layer : module.layers()) all.push_back({layer->weight, layer->bias});
   all.push_back({module.weight, module.bias});
+  return all;
+}
+
+std::vector<NetworkLayer> detached_layers_of(const nn::StochasticBinarySequentialImpl& module) {
+  std::vector<NetworkLayer> all;
+  for (const auto& [W, b] : layers_of(module)) {
+    all.push_back({W.detach().clone(), b.detach().clone()});
+  }
   return all;
 }
 

@@ -1,6 +1,7 @@
 #include "report/chart.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "report/channel.h"
 
@@ -26,7 +27,28 @@ Json triangles(const Json& encoding, const Column& column) {
           {"encoding", encoding}};
 }
 
+bool is_finite(const Json& value) {
+  return value.is_number() && std::isfinite(value.get<double>());
+}
+
 }  // namespace
+
+std::string notes(const Json& rows, const std::vector<Column>& columns) {
+  std::string all;
+  for (const Column& column : columns) {
+    if (has_triangles(rows, column)) {
+      all += " Triangles: a " + column.title + " of zero, up to rounding.";
+    }
+    if (has_cut_intervals(rows, column)) {
+      all += " Intervals that reach below " + Json(column.floor).dump() + " are cut there.";
+    }
+    const auto missing = [&](const Json& row) { return !is_finite(row.at(column.key)); };
+    if (std::any_of(rows.begin(), rows.end(), missing)) {
+      all += " Missing: a " + column.title + " that would be a ratio to zero.";
+    }
+  }
+  return all;
+}
 
 Json curves(const Json& rows, const Column& x, const Column& y, const Series& series) {
   Json transforms = Json::array();

@@ -28,6 +28,10 @@ bool has_triangles(const nlohmann::json& rows, const Column& column);
 /// Whether an interval of a value above the floor begins below it.
 bool has_cut_intervals(const nlohmann::json& rows, const Column& column);
 
+/// What a reader must know of the columns, to follow a caption: zeros, intervals that are cut, and
+/// what is missing; "" if there is nothing.
+std::string notes(const nlohmann::json& rows, const std::vector<Column>& columns);
+
 /// What tells the rows apart, and its values in the order of the legend.
 struct Series {
   std::string key, title;

@@ -90,7 +90,7 @@ def test_bad_networks(gradthru, change, fragment):
     "arguments, fragment",
     [
         (["--network", "none.json"], "cannot read the file 'none.json'"),
-        (["--network", "net.json", "--methods", "psi"], "unknown method 'psi'; did you mean 'psa'"),
+        (["--network", "net.json", "--methods", "psi"], "unknown estimator 'psi'; did you mean 'psa'"),
         (["--network", "net.json", "--methods", ""], "--methods"),
         (["--network", "net.json", "--latent", "2x2"], "--latent does not go with --network"),
         (["--network", "net.json", "--problem", "linear"], "--problem does not go with --network"),
