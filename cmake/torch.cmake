@@ -24,5 +24,3 @@ target_include_directories(gradthru_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS}
 target_link_libraries(gradthru_torch INTERFACE
   ${GRADTHRU_TORCH_LIB_DIR}/libtorch.so ${GRADTHRU_TORCH_LIB_DIR}/libtorch_cpu.so
   ${GRADTHRU_TORCH_LIB_DIR}/libc10.so)
-set(CMAKE_BUILD_RPATH ${GRADTHRU_TORCH_LIB_DIR})
-set(CMAKE_INSTALL_RPATH $ORIGIN $ORIGIN/../${CMAKE_INSTALL_LIBDIR} ${GRADTHRU_TORCH_LIB_DIR})

@@ -16,5 +16,10 @@ def _path() -> str:
     return str(pathlib.Path(__file__).resolve().parent / "lib" / LIBRARY)
 
 
-torch.ops.load_library(_path())
+try:
+    torch.ops.load_library(_path())
+except OSError as error:
+    raise ImportError(
+        f"gradthru: {_path()} does not load beside PyTorch {torch.__version__}; it must have been "
+        "built against the same release (pip install --no-build-isolation)") from error
 ops = torch.ops.gradthru
