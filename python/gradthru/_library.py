@@ -17,7 +17,7 @@ def _path() -> str:
 
 
 try:
-    torch.ops.load_library(_path())
+    torch.ops.load_library(_path())  # type: ignore[no-untyped-call]
 except OSError as error:
     raise ImportError(
         f"gradthru: {_path()} does not load beside PyTorch {torch.__version__}; it must have been "

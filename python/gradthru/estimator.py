@@ -103,6 +103,11 @@ def _parsed(spec: str) -> Estimator:
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _constant(spec: str) -> Estimator:
+    """For the tracer: the result depends on nothing but the text."""
+    return _parsed(spec)
+
+
 def parse_estimator(spec: str) -> Estimator:
     """Reads a spec string, ``name(key=value, …)``.
 
@@ -115,7 +120,8 @@ def parse_estimator(spec: str) -> Estimator:
         >>> gradthru.parse_estimator("gst(p, tau=0.7)").method
         'gst'
     """
-    return _parsed(spec)
+    estimator: Estimator = _constant(spec)
+    return estimator
 
 
 def as_estimator(estimator: EstimatorLike) -> Estimator:

@@ -24,7 +24,7 @@ class Sample(NamedTuple):
     """
 
     onehot: torch.Tensor
-    index: torch.Tensor
+    index: torch.Tensor  # type: ignore[assignment]  # as in C++, over tuple.index
 
 
 def _plus_minus_one(coding: Coding) -> bool:
