@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import functional, transforms
+from . import functional, nn, transforms
 from ._library import ops as _ops
 from .estimator import (
     About,
@@ -60,5 +60,6 @@ def __dir__() -> list[str]:
 __all__ = [
     "About", "Coding", "Estimator", "EstimatorLike", "Fidelity", "Function", "Key", "Sample",
     "Traits", "about", "cite", "estimators", "expectation", "expectation_offsets_used", "fidelity",
-    "functional", "key_from", "offsets_used", "parse_estimator", "sample", "sample_binary", "traits",
+    "functional", "key_from", "nn", "offsets_used", "parse_estimator", "sample", "sample_binary",
+    "traits",
 ]
