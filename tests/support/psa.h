@@ -49,6 +49,41 @@ inline reference::Convolution as_reference(const gradthru::ConvOptions& options)
   return conv;
 }
 
+inline std::string name_of(Coding coding) {
+  return coding == Coding::plus_minus_one ? "pm1" : "01";
+}
+
+/// A convolution of the grid: its tensors.
+struct ConvCase {
+  PsaUnits units;
+  at::Tensor weight, input;
+  gradthru::ConvOptions options;
+  std::string what;
+};
+
+struct Layer {
+  int64_t batch, in, out, height, width, kernel[2];
+};
+
+inline ConvCase conv_case(Random& random, const Layer& layer, const gradthru::ConvOptions& options,
+                          Coding coding, at::ScalarType dtype = at::kDouble) {
+  const reference::Convolution conv = as_reference(options);
+  const int64_t height = conv.output_size(0, layer.height, layer.kernel[0]);
+  const int64_t width = conv.output_size(1, layer.width, layer.kernel[1]);
+  const auto pair = [](auto a, auto b) { return std::to_string(a) + "," + std::to_string(b); };
+  return {random_units(random, {layer.batch, layer.out, height, width}, coding, dtype),
+          random.normal({layer.out, layer.in / options.groups, layer.kernel[0], layer.kernel[1]},
+                        0.7, dtype),
+          random_states(random, {layer.batch, layer.in, layer.height, layer.width}, coding, dtype),
+          options,
+          pair(layer.in, layer.out) + " channels, kernel " +
+              pair(layer.kernel[0], layer.kernel[1]) + " stride " +
+              pair(options.stride[0], options.stride[1]) + " padding " +
+              pair(options.padding[0], options.padding[1]) + " dilation " +
+              pair(options.dilation[0], options.dilation[1]) + " groups " +
+              std::to_string(options.groups) + " " + name_of(coding) + " " + c10::toString(dtype)};
+}
+
 /// What the header promises: relative to the sum of the absolute terms, and to that of the flip
 /// gradients (`arriving`) that reach the input.
 inline void expect_flip_gradient(const at::Tensor& actual, const reference::FlipGradient& expected,
