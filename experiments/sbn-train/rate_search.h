@@ -19,7 +19,8 @@ struct RateSearch {
 };
 
 /// What Brent's method wants to try after these trials, made by it in this order; none when it has
-/// had its evaluations. A pure function: a search goes on wherever it was left.
+/// had its evaluations, or before that if it has found a minimum to seven digits, which no noisy
+/// score lets it. A pure function: a search goes on wherever it was left.
 ///
 /// Scores of kHopeless and more, and those that are no numbers, count as kHopeless and a slope that
 /// leads to smaller rates: a flat region of diverging rates neither stops nor confuses the method.

@@ -29,6 +29,7 @@ std::vector<train::ConfigKey> sbn_keys() {
        int64_t{1000},
        "training images that the layers are normalised on",
        {.min = 1}},
+      {"init_gain", 1.0, "then multiplies the weights and biases of the layers", {.above = 0}},
       {"epochs", int64_t{2}, "epochs", {.min = 1}},
       {"steps_per_epoch", int64_t{0}, "updates of an epoch; 0: a pass over the images", {.min = 0}},
       {"batch_size", int64_t{64}, "images per update", {.min = 1}},
@@ -62,10 +63,11 @@ std::vector<train::ConfigKey> sbn_keys() {
   };
 }
 
-/// Score estimators want smaller steps.
-std::string usual_rate(const Estimator& e) {
+/// Score estimators want smaller steps, and so do more layers.
+std::string usual_rate(const Config& config, const Estimator& e) {
   const bool noisy = about(e.method).family == Family::score && e.method != Method::exact;
-  return noisy ? "0.003" : "0.03";
+  if (noisy) return "0.003";
+  return config.text("net") == "fc" ? "0.03" : "0.01";
 }
 
 /// Refuses methods without a form for networks, by asking a network of two units.
@@ -95,7 +97,7 @@ Estimator resolve(Config& config, const Estimator& estimator) {
         "optimiser.lr and lr_search.evaluations are both set; set "
         "lr_search.evaluations=0 to train with the given rate");
   }
-  if (!searched && !given) config.set("optimiser.lr=" + usual_rate(estimator));
+  if (!searched && !given) config.set("optimiser.lr=" + usual_rate(config, estimator));
   return estimator;
 }
 

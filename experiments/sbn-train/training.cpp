@@ -41,6 +41,12 @@ nn::StochasticBinarySequential initial_network(const RunPlan& plan, const SbnSha
   const bool mean = plan.config.text("init") == "mean";
   net->normalise(network_input(shape, train.range(0, count).images),
                  mean ? nn::Propagation::ap1 : nn::Propagation::tanh);
+  const at::NoGradGuard no_grad;
+  const double gain = plan.config.number("init_gain");
+  for (const auto& layer : net->layers()) {
+    layer->weight.mul_(gain);
+    layer->bias.mul_(gain);
+  }
   return net;
 }
 
@@ -62,6 +68,18 @@ double cpu_ms() {
   timespec time{};
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
   return 1e3 * static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_nsec);
+}
+
+nn::NetworkEvaluation evaluate_in_blocks(const nn::StochasticBinarySequential& net,
+                                         const SbnShape& shape, const LabelledImages& images,
+                                         int64_t n, nn::NetworkOptions options) {
+  nn::NetworkEvaluation all;
+  for (int64_t start = 0; start < images.size(); start += kEvaluationBlock) {
+    const auto part = images.range(start, std::min(kEvaluationBlock, images.size() - start));
+    options.batch0 = start;
+    all.add(net->evaluate(network_input(shape, part.images), part.labels, n, options));
+  }
+  return all;
 }
 
 MetricLine event(const std::string& note, std::vector<train::Metric> values) {
@@ -196,22 +214,6 @@ MetricLine SbnTraining::costs() const {
                  {"peak_mib", static_cast<double>(peak_bytes_.value_or(0)) / (1 << 20)}};
   return line;
 }
-
-namespace {
-
-nn::NetworkEvaluation evaluate_in_blocks(const nn::StochasticBinarySequential& net,
-                                         const SbnShape& shape, const LabelledImages& images,
-                                         int64_t n, nn::NetworkOptions options) {
-  nn::NetworkEvaluation all;
-  for (int64_t start = 0; start < images.size(); start += kEvaluationBlock) {
-    const auto part = images.range(start, std::min(kEvaluationBlock, images.size() - start));
-    options.batch0 = start;
-    all.add(net->evaluate(network_input(shape, part.images), part.labels, n, options));
-  }
-  return all;
-}
-
-}  // namespace
 
 /// The network of sampled units, whatever it was trained by; the same draws every time.
 MetricLine SbnTraining::evaluate(const LabelledImages& images, Split split) const {

@@ -1,7 +1,7 @@
 gradthru_test(fidelity_test
   SOURCES cpp/fidelity_test.cpp cpp/gap_test.cpp cpp/polynomial_test.cpp LIBRARIES gradthru_lab)
 gradthru_test(data_test
-  SOURCES cpp/data_files_test.cpp cpp/data_sets_test.cpp LIBRARIES gradthru_data ZLIB::ZLIB)
+  SOURCES cpp/data_cifar_test.cpp cpp/data_files_test.cpp cpp/data_sets_test.cpp LIBRARIES gradthru_data ZLIB::ZLIB)
 gradthru_test(train_test
   SOURCES cpp/train_checkpoint_test.cpp cpp/train_config_test.cpp cpp/train_files_test.cpp
           cpp/train_optimiser_test.cpp cpp/train_streams_test.cpp cpp/train_terminal_test.cpp
@@ -10,3 +10,4 @@ gradthru_test(report_test SOURCES cpp/report_test.cpp LIBRARIES gradthru_report)
 gradthru_test(network_test SOURCES cpp/network_test.cpp LIBRARIES gradthru_lab)
 gradthru_test(nn_test
   SOURCES cpp/nn_layer_test.cpp cpp/nn_sequential_test.cpp LIBRARIES gradthru_lab)
+gradthru_test(sbn_train_test SOURCES cpp/sbn_train_test.cpp LIBRARIES gradthru_experiments)
