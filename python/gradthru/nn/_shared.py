@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -44,6 +45,32 @@ def apply(function: type[torch.autograd.Function], *arguments: Any) -> Any:
     return function.apply(*arguments)  # type: ignore[no-untyped-call]
 
 
+class _Final(torch.autograd.Function):
+    """A gradient that cannot be differentiated again with respect to the anchors."""
+
+    @staticmethod
+    def forward(gradient: torch.Tensor, name: str, *anchors: torch.Tensor) -> torch.Tensor:
+        return gradient.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        ctx.name = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        raise RuntimeError(f"{ctx.name}: the gradient cannot be differentiated again "
+                           "(second order is refused)")
+
+
+def final(name: str, gradients: Sequence[torch.Tensor | None],
+          anchors: Sequence[torch.Tensor | None]) -> list[torch.Tensor | None]:
+    """What a backward returns, so that a second derivative is refused and not silently zero."""
+    if not torch.is_grad_enabled():
+        return list(gradients)
+    held = [anchor for anchor in anchors if anchor is not None]
+    return [None if g is None else apply(_Final, g, name, *held) for g in gradients]
+
+
 def uniforms(like: torch.Tensor, key: Key) -> torch.Tensor:
     """The uniforms behind the draws of Bernoulli variables of the shape and dtype of `like`."""
     soft = parse_estimator("gumbel_softmax(1,hard=false)")
@@ -53,4 +80,4 @@ def uniforms(like: torch.Tensor, key: Key) -> torch.Tensor:
     return u
 
 
-__all__ = ["_constant", "apply", "at_least_one", "hard", "pathwise", "share", "uniforms"]
+__all__ = ["_constant", "apply", "at_least_one", "final", "hard", "pathwise", "share", "uniforms"]

@@ -7,14 +7,13 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from .._library import ops
 from ..estimator import Estimator, EstimatorLike, parse_estimator
 from ..key import Key, chosen, signed
 from ..sampling import Coding, _family, _plus_minus_one, sample_binary
-from ._shared import _constant, apply, uniforms
+from ._shared import _constant, apply, final, uniforms
 
 LayerInput = Literal["real", "units"]
 Propagation = Literal["ap1", "tanh", "ap2", "local_reparam"]
@@ -62,7 +61,6 @@ class _Psa(torch.autograd.Function):
         ctx.call, ctx.given = call, given is not None
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *grads: Any) -> Any:
         a, below, weight, state = ctx.saved_tensors
         plus_minus_one, convolution, *cells = ctx.call
@@ -77,7 +75,7 @@ class _Psa(torch.autograd.Function):
             units = (d, a, state, weight, below, plus_minus_one)
             flips = ops.psa_linear(*units) if convolution is None else ops.psa_conv2d(
                 *units, *convolution)
-        return grad_a, flips, *(None,) * 7
+        return *final("psa", (grad_a, flips), (a, below, weight, d)), *(None,) * 7
 
 
 class _HardSt(torch.autograd.Function):
@@ -94,8 +92,9 @@ class _HardSt(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        inside = ctx.saved_tensors[0].abs() < 1
-        return torch.where(inside, grads[0] * ctx.height, 0.0), None, None
+        a = ctx.saved_tensors[0]
+        grad_a = torch.where(a.abs() < 1, grads[0] * ctx.height, 0.0)
+        return *final("hard_st", (grad_a,), (a, grads[0])), None, None
 
 
 def layer_offsets_used(estimator: EstimatorLike) -> int:

@@ -135,7 +135,8 @@ class StochasticBinarySequential(nn.Module):
 
     def _run(self, x: torch.Tensor, e: Estimator, key: Key, batch0: int,
              given: Sequence[torch.Tensor] | None = None) -> list[BinarySample]:
-        each, samples = layer_offsets_used(e), list[BinarySample]()
+        each = layer_offsets_used(e)
+        samples: list[BinarySample] = []
         for position, layer in enumerate(self.layers):
             input = _as_input_of(layer, samples[-1].x if samples else x)
             samples.append(layer.sample(
@@ -212,8 +213,10 @@ class StochasticBinarySequential(nn.Module):
         """
         at_least_one("evaluate", n=n)
         k, st = chosen(key, generator), _constant("st")
-        losses, predictions, right = [], torch.zeros(()), list[float]()
-        entropy, alone = torch.zeros(self.depth, dtype=torch.double), list[float]()
+        predictions, entropy = torch.zeros(()), torch.zeros(self.depth, dtype=torch.double)
+        losses: list[float] = []
+        alone: list[float] = []
+        right: list[float] = []
         for s in range(n):
             layers = self._run(x, st, Key(k.seed, k.offset + s * self.depth), batch0)
             entropy += torch.stack([_bits(a) for _, a in layers]) / n

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from ..sampling import Coding, _plus_minus_one
-from ._shared import apply
+from ._shared import apply, final
 
 NetworkLoss = Literal["softmax_nll", "logistic", "squared"]
 HeadSignal = Literal["derivative", "flip"]
@@ -113,21 +112,22 @@ class _Head(torch.autograd.Function):
         ctx.loss, ctx.plus_minus_one, _, ctx.average = inputs[5:]
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *grads: Any) -> Any:
         x, weight, bias, a, target, lost = ctx.saved_tensors
         g, eta = grads[0].unsqueeze(-1), torch.addmm(bias, x, weight.t())
         slope = g * _slope_of(ctx.loss, eta, target)
         grad_x = slope @ weight if lost is None else g * lost.t()
         if not ctx.average:
-            return grad_x, slope.t() @ x, slope.sum(0), *(None,) * 6
+            gradients = [grad_x, slope.t() @ x, slope.sum(0)]
+            return *final("head_loss", gradients, (x, weight, bias, g)), *(None,) * 6
         change, rho = _flips(x, a, ctx.plus_minus_one)
         total, columns = slope * (1 - rho.sum(1, keepdim=True)), []
         for part, eta_i in _after_flips(eta, change, weight):
             slope_i = _slope_of(ctx.loss, eta_i, target) * (g * rho)[:, part].t().unsqueeze(-1)
             total = total + slope_i.sum(0)
             columns.append((change[:, part].t().unsqueeze(1) @ slope_i).squeeze(1))
-        return grad_x, total.t() @ x + torch.cat(columns).t(), total.sum(0), *(None,) * 6
+        gradients = [grad_x, total.t() @ x + torch.cat(columns).t(), total.sum(0)]
+        return *final("head_loss", gradients, (x, weight, bias, g)), *(None,) * 6
 
 
 def head_loss(x: torch.Tensor, preactivation: torch.Tensor, weight: torch.Tensor,
