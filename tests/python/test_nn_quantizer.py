@@ -79,6 +79,17 @@ def test_sampled_codes_have_the_estimators_gradient(spec):
         assert mine.abs().sum() > 0
 
 
+def test_the_backward_sees_the_codebook_of_its_forward():
+    q, x = spread_out(VectorQuantizer(8, 3, "st", ema=0.5)), normal(9, 3)
+    gradients = []
+    for module in (q, copy.deepcopy(q).eval()):
+        y = leaf(x)
+        z = module(y, key=KEY)
+        (z.quantized.square().sum() + z.loss).backward()
+        gradients.append(y.grad)
+    assert torch.equal(*gradients)
+
+
 def test_ema_moves_the_codebook_as_computed_by_hand():
     q = spread_out(VectorQuantizer(3, 1, ema=0.75, commitment=1.0))
     with torch.no_grad():
