@@ -1,5 +1,6 @@
 // The flip gradient of PSA layers beside Torch's gradient for the input of the same layer: a linear
-// one and the convolutions of CIFAR_S1. Checked, then timed in turn; the counter is the ratio.
+// one and the convolutions of CIFAR_S1. Checked, then timed in turn; the counters are the ratio and
+// the share of what the bare arithmetic of the terms would allow.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <benchmark/benchmark.h>
@@ -12,10 +13,12 @@
 
 #include "bench/cases.h"
 #include "bench/interleave.h"
+#include "bench/psa_arithmetic.h"
 
 namespace gradthru::bench {
 namespace {
 
+constexpr double kShorter = 16;  // the bare arithmetic is timed on a part of the terms
 constexpr Coding kCoding = Coding::plus_minus_one;
 
 struct Layer {
@@ -105,7 +108,8 @@ void run(benchmark::State& state, const Layer& layer) {
   if (!passes_check(state, [&] { problem.check(); })) return;
   std::vector<Candidate> candidates = {
       {"psa", [&] { benchmark::DoNotOptimize(problem.ours()); }},
-      {"torch", [&] { benchmark::DoNotOptimize(problem.torch()); }}};
+      {"torch", [&] { benchmark::DoNotOptimize(problem.torch()); }},
+      {"arithmetic", [&] { psa_arithmetic(layer.terms() / kShorter); }}};
   for (auto _ : state) {
     interleave(candidates, {.repetitions = 25, .seconds = 6});
     const Spread ours = spread_of(candidates[0].seconds);
@@ -114,6 +118,7 @@ void run(benchmark::State& state, const Layer& layer) {
     state.counters["ratio"] = ratio.median;
     state.counters["ratio_low"] = ratio.low;
     state.counters["ratio_high"] = ratio.high;
+    state.counters["arithmetic"] = kShorter * ratio_of(candidates[2], candidates[0]).median;
     state.counters["Gterms/s"] = layer.terms() / ours.median * 1e-9;
   }
 }

@@ -389,6 +389,7 @@ TEST(Network, RefusesWhatDoesNotFit) {
   };
   support::expect_refused(with("indecater"), "no form for networks");
   support::expect_refused(with("reinforce(baseline=moving)"), "needs its state");
+  support::expect_refused(with("rloo(3,tau_f=0.5)"), "drawn at tau_f = 1");
   support::expect_refused(with("st(tau_f=1,tau_b=exp(1,0.5,50%))"), "scheduled temperature");
   support::expect_refused(
       with("arm", {.given = std::vector<Tensor>{at::ones({2, 3}), at::ones({2, 4})}}), "given");

@@ -342,6 +342,9 @@ Tensor StochasticBinarySequentialImpl::loss(const Tensor& x, const Tensor& targe
   if (!estimator.is_constant()) {
     fail(to_string(estimator) + ": a scheduled temperature has no value yet; use e.at(progress)");
   }
+  if (about(estimator.method).family == Family::score && traits(estimator).sampling_tau != 1) {
+    fail(to_string(estimator) + ": the units of a network are drawn at tau_f = 1");
+  }
   return Objective(*this, x, target, estimator, options).value();
 }
 
