@@ -27,7 +27,7 @@ class Autoencoder(nn.Module):
         nearest = estimator == "nearest"
         self.quantizer = gradthru.nn.VectorQuantizer(
             CODES, DIM, estimator, rotation=nearest, ema=0.95 if nearest else None,
-            dead_code=0.1 if nearest else None, tau=0.5)
+            dead_code=0.1 if nearest else None, tau=0.02)  # tau: of sampled codes
         self.decoder = nn.Sequential(
             nn.Conv2d(DIM, 32, 1), nn.ReLU(),
             nn.ConvTranspose2d(32, 32, 4, stride=2, padding=1), nn.ReLU(),

@@ -31,6 +31,13 @@ def _looped(op: Callable[..., Any], info: Any, in_dims: Dims, args: Sequence[Any
     return stacked, (0,) * len(stacked)
 
 
+def _every_element(op: Callable[..., Any]) -> Callable[..., Any]:
+    def rule(info: Any, in_dims: Dims, *args: Any) -> Any:
+        return _looped(op, info, in_dims, args)
+
+    return rule
+
+
 def _in_front(x: torch.Tensor, dim: int | None, size: int) -> torch.Tensor:
     """With the batch as the first dimension, expanded where there was none."""
     return x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0)
@@ -138,6 +145,8 @@ def register() -> None:
         for suffix, rule in (("_backward", _backward), ("_binary_backward", _binary_backward)):
             torch.library.register_vmap(f"gradthru::{name}{suffix}",
                                         rule(getattr(ops, name + suffix)))
+    for name in ("psa_linear", "psa_conv2d"):
+        torch.library.register_vmap(f"gradthru::{name}", _every_element(getattr(ops, name)))
     for device in ("cpu", "cuda"):
         for name in ("sample", "sample_binary"):
             torch.library.register_autocast(f"gradthru::{name}", device, torch.float32)

@@ -212,6 +212,24 @@ def test_network_compiles_and_differentiates_functionally(spec):
         torch.testing.assert_close(functional[name], mine)
 
 
+@pytest.mark.filterwarnings("error")  # such as: no batching rule
+@pytest.mark.parametrize("kind", ["linear", "convolutional"])
+@pytest.mark.parametrize("spec", ["psa", "hard_st", "zgr"])
+def test_gradients_per_example_by_vmap(spec, kind):
+    net, x, y = network(kind, "pm1")
+    parameters = {name: p.detach() for name, p in net.named_parameters()}
+
+    def loss(p, x, y):
+        return torch.func.functional_call(net, p, (x[None], y[None], spec), {"key": KEY})
+
+    got = torch.vmap(torch.func.grad(loss), (None, 0, 0), randomness="same")(parameters, x, y)
+    for n in range(8):
+        want = torch.autograd.grad(net(x[n:n + 1], y[n:n + 1], spec, key=KEY),
+                                   list(net.parameters()))
+        for name, gradient in zip(parameters, want, strict=True):
+            torch.testing.assert_close(got[name][n], gradient)
+
+
 @pytest.mark.parametrize("spec", ["psa", "hard_st", "st"])
 def test_a_second_derivative_of_a_network_is_refused(spec):
     net, x, y = network("linear", "pm1")

@@ -48,6 +48,8 @@ def apply(function: type[torch.autograd.Function], *arguments: Any) -> Any:
 class _Final(torch.autograd.Function):
     """A gradient that cannot be differentiated again with respect to the anchors."""
 
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(gradient: torch.Tensor, name: str, *anchors: torch.Tensor) -> torch.Tensor:
         return gradient.clone()

@@ -45,6 +45,8 @@ class _Psa(torch.autograd.Function):
     """States drawn as by st. Their gradient is flip gradients d, of which a gets s F'(a) d and the
     units below their own flip gradient."""
 
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(a: torch.Tensor, below: torch.Tensor | None, weight: torch.Tensor,
                 given: torch.Tensor | None, plus_minus_one: bool, convolution: Convolution | None,
@@ -80,6 +82,8 @@ class _Psa(torch.autograd.Function):
 
 class _HardSt(torch.autograd.Function):
     """States drawn as by st, with the slope of the hard tanh: `height` where |a| < 1."""
+
+    generate_vmap_rule = True
 
     @staticmethod
     def forward(a: torch.Tensor, state: torch.Tensor, height: float) -> torch.Tensor:

@@ -59,9 +59,10 @@ class _Lookup(torch.autograd.Function):
             grad_logits = getattr(ops, method + "_backward")(
                 grad_onehot, logits, index, mask, None, None, *numbers, -1, ctx.given)
         if ctx.needs_input_grad[1]:
-            sampled = grad.masked_fill((index < 0).unsqueeze(-1), 0)
+            # Rows without a sample go to a place of their own, beyond the table.
+            K = weight.shape[0]
             grad_weight = torch.ops.aten.embedding_dense_backward(
-                sampled, index.clamp(min=0), weight.shape[0], -1, False)
+                grad, torch.where(index < 0, K, index), K + 1, -1, False)[:K]
         return grad_logits, grad_weight, *(None,) * 8
 
 

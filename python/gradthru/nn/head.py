@@ -91,6 +91,8 @@ def _after_flips(eta: torch.Tensor, change: torch.Tensor,
 class _Head(torch.autograd.Function):
     """The value [B], and what the loss loses by each flip, [n, B], if anything asks for it."""
 
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor,
                 a: torch.Tensor, target: torch.Tensor, loss: NetworkLoss, plus_minus_one: bool,
