@@ -63,11 +63,11 @@ std::vector<train::ConfigKey> sbn_keys() {
   };
 }
 
-/// Score estimators want smaller steps, and so do more layers.
+/// Score estimators want smaller steps; the convolutional network takes larger ones.
 std::string usual_rate(const Config& config, const Estimator& e) {
   const bool noisy = about(e.method).family == Family::score && e.method != Method::exact;
   if (noisy) return "0.003";
-  return config.text("net") == "fc" ? "0.03" : "0.01";
+  return config.text("net") == "fc" ? "0.03" : "0.1";
 }
 
 /// Refuses methods without a form for networks, by asking a network of two units.
