@@ -9,7 +9,7 @@ from typing import NamedTuple, Union
 
 import torch
 
-from ._library import ops
+from ._library import answer, ops
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Estimator:
             >>> str(gradthru.parse_estimator("st(tau=linear(1,0.5))").at(0.5))
             'st(0.75)'
         """
-        return parse_estimator(ops.estimator_at(self.spec, progress))
+        return parse_estimator(answer(ops.estimator_at, self.spec, progress))
 
 
 EstimatorLike = Union[Estimator, str]
@@ -98,7 +98,7 @@ class About(NamedTuple):
 
 @functools.lru_cache(maxsize=1024)
 def _parsed(spec: str) -> Estimator:
-    shortest, method, params, offsets = ops.estimator(spec)
+    shortest, method, params, offsets = answer(ops.estimator, spec)
     return Estimator(shortest, method, tuple(params), offsets)
 
 
@@ -137,7 +137,7 @@ def traits(estimator: EstimatorLike) -> Traits:
         >>> gradthru.traits("reinmax").exact
         'quadratic'
     """
-    return Traits(*ops.traits(as_estimator(estimator).spec))
+    return Traits(*answer(ops.traits, as_estimator(estimator).spec))
 
 
 def about(estimator: EstimatorLike) -> About:
@@ -148,7 +148,7 @@ def about(estimator: EstimatorLike) -> About:
         >>> gradthru.about("st").parameters
         ['tau_f', 'tau_b']
     """
-    return About(*ops.about(as_estimator(estimator).spec))
+    return About(*answer(ops.about, as_estimator(estimator).spec))
 
 
 def cite(estimator: EstimatorLike) -> str:

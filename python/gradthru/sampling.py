@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 import torch
 
-from ._library import ops
+from ._library import answer, ops
 from .estimator import Estimator, EstimatorLike, as_estimator, parse_estimator
 from .key import Key, chosen, signed
 
@@ -52,12 +52,12 @@ def _check_sampling(e: Estimator) -> None:
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _family(spec: str) -> str:
-    return str(ops.about(spec)[2])
+    return str(answer(ops.about, spec)[2])
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _relaxed(spec: str) -> bool:
-    return bool(ops.traits(spec)[5])
+    return bool(answer(ops.traits, spec)[5])
 
 
 def sample(

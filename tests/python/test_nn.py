@@ -135,6 +135,22 @@ def test_bottleneck_compiles_and_moves_with_a_schedule():
     assert torch.equal(x.grad, y.grad) and x.grad.abs().sum() > 0
 
 
+def test_a_model_is_exported():
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.bottleneck = CategoricalBottleneck(3, 4, "reinmax(1.25)", uniform_mix=0)
+            self.table = StraightThroughEmbedding(12, 5, "zgr")
+            self.codes = VectorQuantizer(8, 5, "st")
+
+        def forward(self, x):
+            z = self.bottleneck(x, key=KEY) + gradthru.sample(x, "st(0.625)", key=KEY).onehot
+            return self.codes(self.table(z, key=KEY).embedding, key=KEY).quantized
+
+    model, x = Model().eval(), normal(5, 12)
+    assert torch.equal(torch.export.export(model, (x,)).module()(x), model(x))
+
+
 @pytest.mark.parametrize("make, error", [
     (lambda: CategoricalBottleneck(0, 4), "latents must be >= 1, got 0"),
     (lambda: CategoricalBottleneck(3, 4, uniform_mix=1), "uniform_mix must be in"),
