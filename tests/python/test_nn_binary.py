@@ -230,6 +230,18 @@ def test_gradients_per_example_by_vmap(spec, kind):
             torch.testing.assert_close(got[name][n], gradient)
 
 
+@pytest.mark.parametrize("spec", ["psa", "hard_st", "st", "concrete(0.7)", "ap2"])
+def test_autocast_changes_little(spec):
+    net, x, y = network("convolutional", "pm1")
+    net, x = net.float(), x.float()
+    given = None if spec in ("concrete(0.7)", "ap2") else [s.x for s in net.sample(x, key=KEY)]
+    want = torch.autograd.grad(net(x, y, spec, given=given, key=KEY), list(net.parameters()))
+    with torch.autocast("cpu", torch.bfloat16):
+        value = net(x, y, spec, given=given, key=KEY)
+    for mine, other in zip(torch.autograd.grad(value, list(net.parameters())), want, strict=True):
+        assert mine.dtype == torch.float32 and (mine - other).norm() < 0.1 * other.norm()
+
+
 @pytest.mark.parametrize("spec", ["psa", "hard_st", "st"])
 def test_a_second_derivative_of_a_network_is_refused(spec):
     net, x, y = network("linear", "pm1")

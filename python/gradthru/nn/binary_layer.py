@@ -200,10 +200,12 @@ class StochasticBinaryLayer(nn.Module):
         k = chosen(key, generator)
         # The flip gradient takes the place of the derivative through W.
         flips = e.method == "psa" and units_below
-        a = self.preactivation(x.detach() if flips else x)
+        # Under autocast the product is in half precision; the rules below are not.
+        a = self.preactivation(x.detach() if flips else x).to(self.weight.dtype)
         if e.method == "psa":
-            state = apply(_Psa, a, x if flips else None, self.weight.detach(), given, pm1,
-                          self.convolution, signed(k.seed), k.offset, k.row0)
+            below = x.to(a.dtype) if flips else None
+            state = apply(_Psa, a, below, self.weight.detach(), given, pm1, self.convolution,
+                          signed(k.seed), k.offset, k.row0)
             return BinarySample(state, a)
         if e.method == "concrete":
             if given is not None:

@@ -102,8 +102,8 @@ class VectorQuantizer(nn.Module):
             put on a random vector of the batch; None never to.
         rotation: with "nearest", the gradient is turned and scaled as x is to become its code.
             Source: Fifty et al., arXiv 2410.06424.
-        tau: temperature of sampled codes, > 0: of the size of squared distances from a vector to the
-            codes near it.
+        tau: temperature of sampled codes, > 0: of the size of squared distances from a vector to
+            the codes near it.
         device, dtype: of the codebook.
 
     Attributes:
