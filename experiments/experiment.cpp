@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "experiments/poly/poly.h"
+#include "experiments/sbn-accuracy/sbn_accuracy.h"
 #include "experiments/sbn-train/sbn_train.h"
 #include "experiments/vae-probe/vae_probe.h"
 #include "experiments/vae/vae.h"
@@ -21,7 +22,7 @@ std::string listed(const std::vector<std::string>& names) {
 
 const std::vector<Experiment>& all() {
   static const std::vector<Experiment> experiments = {poly(), vae(), vae_probe_experiment(),
-                                                      sbn_train()};
+                                                      sbn_accuracy(), sbn_train()};
   return experiments;
 }
 

@@ -1,24 +1,25 @@
 #include "lab/network_fidelity.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <future>
 
 #include "gradthru/error.h"
 #include "lab/network_module.h"
+#include "lab/one_thread.h"
 
 namespace gradthru::lab {
 namespace {
 
 using at::Tensor;
 
-constexpr int64_t kMostM = 9000;      // of the curves
-constexpr int64_t kBlock = 256;       // draws that are kept at once
-constexpr int64_t kDrawsPerTask = 8;  // of a thread
+constexpr int64_t kMostM = 9000;    // of the curves
+constexpr int64_t kBlock = 256;     // draws that are kept at once
+constexpr int64_t kLeastShare = 8;  // of them for a thread
 
 /// What a method does with a network: its estimates, one after the other.
 class Draws {
@@ -44,10 +45,17 @@ class Draws {
     for (const NetworkLayer& layer : network_.layers) {
       all.push_back(at::empty({count, layer.W.numel() + layer.b.numel()}, at::kDouble));
     }
-    // Each on one thread: the tensors are tiny.
-    at::parallel_for(0, count, kDrawsPerTask, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) put(all, i, gradients(first + i));
-    });
+    const OneThread each;
+    const int64_t workers =
+        std::min<int64_t>(each.before(), (count + kLeastShare - 1) / kLeastShare);
+    std::vector<std::future<void>> shares;
+    for (int64_t w = 0; w < workers; ++w) {
+      shares.push_back(std::async(std::launch::async, [&, w] {
+        at::init_num_threads();
+        for (int64_t i = w; i < count; i += workers) put(all, i, gradients(first + i));
+      }));
+    }
+    for (auto& share : shares) share.get();
     return all;
   }
 
@@ -84,7 +92,8 @@ class Draws {
 LayerFidelity known(const Tensor& g, const Tensor& mean, double variance) {
   const double length = g.norm().item<double>(), bias = (mean - g).norm().item<double>() / length;
   const double cosine = g.dot(mean).item<double>() / (length * mean.norm().item<double>());
-  LayerFidelity f{length, {bias, bias, bias}, {cosine, cosine, cosine}, variance, bias * bias, {}};
+  LayerFidelity f{length,      mean, {bias, bias, bias}, {cosine, cosine, cosine}, variance,
+                  bias * bias, {}};
   for (const int64_t M : decades(kMostM)) {
     const double spread = variance / static_cast<double>(M) / (length * length);
     f.by_samples.push_back({M, std::sqrt(bias * bias + spread)});
@@ -96,7 +105,8 @@ LayerFidelity known(const Tensor& g, const Tensor& mean, double variance) {
 LayerFidelity drawn(const Tensor& g, const DrawStatistics& statistics) {
   const MeanOfDraws mean = statistics.mean();
   const double length = g.norm().item<double>();
-  LayerFidelity f{length, mean.relative_bias, mean.cosine, mean.variance, mean.squared_bias, {}};
+  LayerFidelity f{
+      length, mean.mean, mean.relative_bias, mean.cosine, mean.variance, mean.squared_bias, {}};
   for (const GroupsOfDraws& groups : statistics.groups()) {
     const Interval error = root_mean_square(groups.squares);
     AtSamples at{groups.M, error.value / length, error.low / length, error.high / length};
@@ -186,10 +196,6 @@ void check_estimators(const BinaryNetwork& network, const std::vector<Estimator>
   const int64_t N = std::min<int64_t>(2, network.x.size(0));
   const Tensor x = network.x.narrow(0, 0, N), y = network.y.narrow(0, 0, N);
   for (const Estimator& e : estimators) {
-    const Traits facts = traits(e);
-    if (about(e.method).family == Family::score && facts.sampling_tau != 1) {
-      throw InvalidInput(to_string(e) + ": the units of a network are drawn at tau_f = 1");
-    }
     Estimator fixed = e;
     if (e.baseline == kMovingBaseline) fixed.baseline = 0;
     module->loss(x, y, fixed, {.key = Key{.seed = 0}});

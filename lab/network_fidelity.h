@@ -26,6 +26,7 @@ struct NetworkFidelityOptions {
 
 struct LayerFidelity {
   double gradient_norm;  ///< |g*|
+  at::Tensor mean;       ///< of the estimates: weights and bias in one vector
   Interval relative_bias;
   Interval cosine;      ///< cos(mean, g*)
   double variance;      ///< tr V

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from pages import Document, drawn, has_triangles, in_a_browser, layers, marks, rows
+from test_network import KNOWN
 from tiny_data import MISTAKE, assert_done, assert_refused, gradthru
 
 METHODS = "exact;st;reinmax;gumbel_softmax"
@@ -236,3 +237,27 @@ def test_page_opens_in_a_browser(page, tmp_path):
         opened = in_a_browser(document.path, tmp_path)
         assert 'data-charts="drawn"' in opened
         assert len(re.findall(r'<svg[^>]*class="marks"', opened)) == len(document.specs) > 0
+
+
+def test_network_has_error_and_cosine_of_each_layer(page, tmp_path):
+    net = tmp_path / "net.json"
+    net.write_text(json.dumps(KNOWN))
+    document, results = page("--network", net, "--methods", "psa;arm;ap1", "--samples", 200)
+    assert document.named("h2")[:3] == ["Layer 1", "Last hidden layer, 2", "Head"]
+    assert len(document.specs) == 6
+    for l, (error, cosine) in enumerate(zip(document.specs[::2], document.specs[1::2])):
+        for result in results:
+            errors = [row for row in rows(error) if row["method"] == result["method"]]
+            cosines = [row for row in rows(cosine) if row["method"] == result["method"]]
+            curve = result["layers"][l]["by_samples"]
+            assert [row["relative_rmse"] for row in errors] == [at["relative_rmse"] for at in curve]
+            if result["method"] == "ap1":
+                continue
+            known = [at for at in curve if at["cosine"] is not None]
+            assert [row["cosine"] for row in cosines] == [at["cosine"] for at in known]
+            assert max(row["M"] for row in cosines) == 100
+        axes = layers(error)[-1]["encoding"]
+        assert axes["x"]["scale"]["type"] == axes["y"]["scale"]["type"] == "log"
+        assert layers(cosine)[-1]["encoding"]["y"].get("scale", {}).get("type") != "log"
+    pictures = drawn(document, tmp_path)
+    assert pictures["complaints"] == [] and len(pictures["svgs"]) == 6

@@ -1,4 +1,4 @@
-"""`gradthru fidelity --network`: estimators of a binary network's gradient, without sampling."""
+"""`gradthru fidelity --network`: estimators of a binary network's gradient, layer by layer."""
 
 import copy
 import json
@@ -92,6 +92,9 @@ def test_bad_networks(gradthru, change, fragment):
         (["--network", "none.json"], "cannot read the file 'none.json'"),
         (["--network", "net.json", "--methods", "psi"], "unknown estimator 'psi'; did you mean 'psa'"),
         (["--network", "net.json", "--methods", ""], "--methods"),
+        (["--network", "net.json", "--methods", "disarm"], "disarm has no form for networks"),
+        (["--network", "net.json", "--samples", "10"], "samples must be >= 64, got 10"),
+        (["--network", "net.json", "--seed", "1", "--draw-seed", "2"], "give one of them"),
         (["--network", "net.json", "--latent", "2x2"], "--latent does not go with --network"),
         (["--network", "net.json", "--problem", "linear"], "--problem does not go with --network"),
     ],
@@ -99,3 +102,28 @@ def test_bad_networks(gradthru, change, fragment):
 def test_mistakes(gradthru, arguments, fragment):
     (gradthru.folder / "net.json").write_text(json.dumps(KNOWN))
     assert_refused(gradthru("fidelity", *arguments), MISTAKE, fragment)
+
+
+def test_other_methods_are_sampled(measure):
+    told = measure(KNOWN, "--methods", "arm;concrete(0.5);ap1;psa", "--samples", "400")
+    assert [result["how"] for result in told["results"]] == [
+        "sampled", "sampled", "enumerated", "enumerated"
+    ]
+    for result in told["results"]:
+        for layer in result["layers"]:
+            curve = layer["by_samples"]
+            assert layer["relative_rmse"] == curve[0]["relative_rmse"]
+            assert [at["M"] for at in curve[:11]] == [*range(1, 11), 20]
+            if result["method"] == "ap1":
+                continue
+            drawn = [at for at in curve if at["M"] <= 200]
+            assert all(at["cosine_15"] <= at["cosine_85"] for at in drawn)
+            if result["how"] == "sampled":
+                assert curve == drawn
+                low, high = curve[0]["relative_rmse_95"]
+                assert low <= curve[0]["relative_rmse"] <= high
+    assert "which is tanh((a + L) / 1) in -1 and 1" in measure.result.stdout
+    # The same draws, and others.
+    arguments = ("--methods", "arm", "--samples", "400")
+    assert measure(KNOWN, *arguments)["results"][0] == told["results"][0]
+    assert measure(KNOWN, *arguments, "--seed", "1")["results"][0] != told["results"][0]

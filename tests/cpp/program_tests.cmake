@@ -7,7 +7,8 @@ gradthru_test(train_test
           cpp/train_optimiser_test.cpp cpp/train_streams_test.cpp cpp/train_terminal_test.cpp
   LIBRARIES gradthru_train nlohmann_json::nlohmann_json)
 gradthru_test(report_test SOURCES cpp/report_test.cpp LIBRARIES gradthru_report)
-gradthru_test(network_test SOURCES cpp/network_test.cpp LIBRARIES gradthru_lab)
+gradthru_test(network_test
+  SOURCES cpp/network_test.cpp cpp/network_fidelity_test.cpp LIBRARIES gradthru_lab)
 gradthru_test(nn_test
   SOURCES cpp/nn_layer_test.cpp cpp/nn_sequential_test.cpp LIBRARIES gradthru_lab)
 gradthru_test(sbn_train_test SOURCES cpp/sbn_train_test.cpp LIBRARIES gradthru_experiments)
