@@ -65,7 +65,7 @@ std::vector<std::string> preset_names(const Experiment& experiment);
 train::Config preset_config(const Experiment& experiment, std::string_view preset);
 
 /// Keys that say where and how fast, not what: they may change between a run and its resumption.
-inline const std::vector<std::string> kResumable = {"data.dir", "data.verify",
+inline const std::vector<std::string> kResumable = {"data.dir", "data.verify", "save",
                                                     "run.checkpoint_seconds"};
 
 /// The text of a file. Errors: InvalidInput if it cannot be read.

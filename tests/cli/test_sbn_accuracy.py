@@ -1,6 +1,7 @@
 """`gradthru run sbn-accuracy`: gradients of small binary networks beside the exact one."""
 
 import json
+import pathlib
 
 import pytest
 
@@ -116,3 +117,17 @@ def test_mistakes(gradthru, arguments, fragment):
     result = gradthru("run", "sbn-accuracy", "--preset", "short", "--out", "out", *arguments)
     assert_refused(result, MISTAKE, fragment)
     assert not (gradthru.folder / "out").exists()
+
+
+def test_the_shipped_network_is_made_by_the_recipe(run, gradthru):
+    run("a", "exact", "--preset", "short", "--set", "epochs=[100]", "--set", "save=nets")
+    shipped = pathlib.Path(__file__).parents[2] / "experiments" / "sbn-accuracy" / "toy.json"
+    wanted, got = (
+        json.loads(path.read_text()) for path in (shipped, gradthru.folder / "nets" / "epoch-100.json")
+    )
+    for a, b in zip(wanted["layers"], got["layers"], strict=True):
+        assert b["b"] == pytest.approx(a["b"], rel=1e-6)
+        assert len(a["W"]) == len(b["W"])
+        for i, row in enumerate(a["W"]):
+            assert b["W"][i] == pytest.approx(row, rel=1e-6)
+    assert got["data"] == wanted["data"]
