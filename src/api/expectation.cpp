@@ -9,6 +9,7 @@
 
 #include "api/registry.h"
 #include "api/sampling_call.h"
+#include "api/shape_text.h"
 #include "gradthru/categorical.h"
 
 namespace gradthru {
@@ -25,12 +26,6 @@ struct Half {
 
 [[noreturn]] void fail(const Estimator& e, const std::string& what) {
   throw InvalidInput(std::string(name(e.method)) + ": " + what);
-}
-
-std::string shape_text(at::IntArrayRef sizes) {
-  std::string text;
-  for (const int64_t size : sizes) text += (text.empty() ? "" : ", ") + std::to_string(size);
-  return "[" + text + "]";
 }
 
 /// L variables as the score estimators see them: logits [B.., L, K], drawn categories [E, B.., L].

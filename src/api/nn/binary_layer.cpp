@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "api/nn/draws.h"
+#include "api/shape_text.h"
 #include "gradthru/error.h"
 #include "gradthru/nn/binary_conv2d.h"
 #include "gradthru/nn/binary_linear.h"
@@ -20,12 +21,6 @@ namespace {
 using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-std::string shape_text(at::IntArrayRef sizes) {
-  std::string text;
-  for (const int64_t size : sizes) text += (text.empty() ? "" : ", ") + std::to_string(size);
-  return "[" + text + "]";
-}
 
 [[noreturn]] void fail(const std::string& what) {
   throw InvalidInput("StochasticBinaryLayer: " + what);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <string>
 
+#include "api/shape_text.h"
 #include "gradthru/error.h"
 
 namespace gradthru::nn {
@@ -15,12 +16,6 @@ using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-std::string shape_text(const Tensor& t) {
-  std::string text;
-  for (const int64_t size : t.sizes()) text += (text.empty() ? "" : ", ") + std::to_string(size);
-  return "[" + text + "]";
-}
-
 void check_target(NetworkLoss loss, const Tensor& eta, const Tensor& target) {
   const int64_t B = eta.size(-2), C = eta.size(-1);
   const bool squared = loss == NetworkLoss::squared;
@@ -28,7 +23,8 @@ void check_target(NetworkLoss loss, const Tensor& eta, const Tensor& target) {
                             : target.dim() == 1 && target.size(0) == B;
   if (!fits) {
     throw InvalidInput("loss_of: target must have the shape [" + std::to_string(B) +
-                       (squared ? ", " + std::to_string(C) : "") + "], got " + shape_text(target));
+                       (squared ? ", " + std::to_string(C) : "") + "], got " +
+                       shape_text(target.sizes()));
   }
   if (loss == NetworkLoss::softmax_nll && target.scalar_type() != at::kLong) {
     throw InvalidInput(std::string("loss_of: the classes of softmax_nll must be int64, got ") +
@@ -157,15 +153,16 @@ void check_head(const HeadInput& input, const Tensor& weight, const Tensor& bias
   const Tensor& x = input.x;
   if (weight.dim() != 2 || bias.dim() != 1 || bias.size(0) != weight.size(0)) {
     throw InvalidInput("head_loss: wanted a weight [C, n] and a bias [C], got " +
-                       shape_text(weight) + " and " + shape_text(bias));
+                       shape_text(weight.sizes()) + " and " + shape_text(bias.sizes()));
   }
   if (x.dim() != 2 || x.size(1) != weight.size(1)) {
     throw InvalidInput("head_loss: x must be [B, " + std::to_string(weight.size(1)) +
-                       "] for a weight of shape " + shape_text(weight) + ", got " + shape_text(x));
+                       "] for a weight of shape " + shape_text(weight.sizes()) + ", got " +
+                       shape_text(x.sizes()));
   }
   if (input.preactivation.sizes() != x.sizes()) {
-    throw InvalidInput("head_loss: preactivation must have the shape of x " + shape_text(x) +
-                       ", got " + shape_text(input.preactivation));
+    throw InvalidInput("head_loss: preactivation must have the shape of x " +
+                       shape_text(x.sizes()) + ", got " + shape_text(input.preactivation.sizes()));
   }
 }
 
@@ -173,7 +170,7 @@ void check_head(const HeadInput& input, const Tensor& weight, const Tensor& bias
 
 Tensor loss_of(NetworkLoss loss, const Tensor& eta, const Tensor& target) {
   if (eta.dim() < 2) {
-    throw InvalidInput("loss_of: outputs must be [.., B, C], got " + shape_text(eta));
+    throw InvalidInput("loss_of: outputs must be [.., B, C], got " + shape_text(eta.sizes()));
   }
   check_target(loss, eta, target);
   if (loss == NetworkLoss::squared) return (eta - target).square().sum(-1) / 2;
