@@ -190,10 +190,10 @@ def factory(name: str) -> Callable[..., Estimator]:
         return parse_estimator(f"{name}({','.join(words)})" if words else name)
 
     make.__name__ = make.__qualname__ = name
-    make.__doc__ = f"{name}: {ops.about(_default_spec(name))[0]}. Returns an `Estimator`."
+    make.__doc__ = f"{name}: {ops.about(default_spec(name))[0]}. Returns an `Estimator`."
     return make
 
 
-def _default_spec(name: str) -> str:
+def default_spec(name: str) -> str:
     """A spec of the method that parses: some must be told values."""
     return "mve_scalar(values=0:1)" if name == "mve_scalar" else name

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from ._library import ops
+from .estimator import default_spec
 
 Dims = Sequence[Any]
 
@@ -140,7 +141,7 @@ def register() -> None:
     torch.library.register_vmap("gradthru::sample", _sample)
     torch.library.register_vmap("gradthru::sample_binary", _sample_binary)
     for name in ops.estimator_names():
-        if ops.about("mve_scalar(values=0:1)" if name == "mve_scalar" else name)[2] != "pathwise":
+        if ops.about(default_spec(name))[2] != "pathwise":
             continue
         for suffix, rule in (("_backward", _backward), ("_binary_backward", _binary_backward)):
             torch.library.register_vmap(f"gradthru::{name}{suffix}",
