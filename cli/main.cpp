@@ -10,6 +10,7 @@
 #include "cli/list_command.h"
 #include "cli/report_command.h"
 #include "cli/run_command.h"
+#include "cli/sweep_command.h"
 #include "gradthru/error.h"
 
 namespace {
@@ -24,6 +25,7 @@ constexpr const char* kWelcome =
     "  gradthru data list                   which data sets are here\n"
     "  gradthru data fetch mnist            downloads and checks one\n"
     "  gradthru run vae --preset smoke      trains a categorical VAE, ends with a table\n"
+    "  gradthru sweep study.toml            searches settings, on every core; see docs/sweeps.md\n"
     "  gradthru report runs --check         tables of runs, held to what is expected\n"
     "  gradthru fidelity --problem quadratic    bias and variance of the estimators\n"
     "  gradthru bench --shapes 3000x10      how fast this machine is, against eager LibTorch\n\n"
@@ -97,6 +99,7 @@ int main(int argc, char** argv) {
   int exit_code = 0;
   gradthru::cli::add_list_command(program);
   gradthru::cli::add_run_command(program, exit_code);
+  gradthru::cli::add_sweep_command(program);
   gradthru::cli::add_report_command(program, exit_code);
   gradthru::cli::add_data_command(program, exit_code);
   gradthru::cli::add_bench_command(program, exit_code);

@@ -2,9 +2,11 @@
 
 #include <ATen/Parallel.h>
 
+#include <iostream>
 #include <memory>
 #include <string>
 
+#include "experiments/dry_run.h"
 #include "experiments/sweep.h"
 
 namespace gradthru::cli {
@@ -18,9 +20,17 @@ constexpr const char* kFooter =
 
 struct RunOptions {
   experiments::SweepRequest request;
-  std::string methods, seeds, config, out, resume;
+  std::string methods, seeds, config, out, resume, dry_run;
   int threads = 0;
 };
+
+experiments::DryRun dry_run_of(const std::string& text) {
+  if (text == "plan") return experiments::DryRun::plan;
+  if (text == "batch") return experiments::DryRun::batch;
+  if (text == "time") return experiments::DryRun::time;
+  if (text == "last") return experiments::DryRun::last;
+  throw InvalidInput("--dry-run must be alone, plan, batch, time or last, got '" + text + "'");
+}
 
 /// What was given counts, even when it is empty: `--seeds ""` is a slip, not the default.
 int run(RunOptions& options, const CLI::App& command) {
@@ -40,6 +50,10 @@ int run(RunOptions& options, const CLI::App& command) {
     if (options.resume == "best") request.from = train::From::best;
   }
   if (options.threads > 0) at::set_num_threads(options.threads);
+  if (command.count("--dry-run") > 0) {
+    experiments::dry_run(request, dry_run_of(options.dry_run), std::cin, std::cout);
+    return 0;
+  }
   return experiments::run_sweep(request);
 }
 
@@ -63,6 +77,8 @@ void add_run_command(CLI::App& program, int& exit_code) {
   command->add_option("--out", options->out, "Folder of the run; default runs/<experiment>/...");
   command->add_flag("--resume{last}", options->resume,
                     "Goes on with what is in the folder; --resume=best from the best checkpoint");
+  command->add_flag("--dry-run{plan}", options->dry_run,
+                    "Checks and prints the runs as JSON, makes none; --dry-run=time measures, too");
   command->add_option("--threads", options->threads, "Threads; default: all cores")
       ->check(CLI::Range(1, 1024));
   command->callback([options, command, &exit_code] { exit_code = run(*options, *command); });

@@ -13,6 +13,7 @@ ESTIMATORS = re.findall(r"^GRADTHRU_(?:SCORE_)?ESTIMATOR\((\w+),", REGISTRY.read
 EXPERIMENTS = sorted(p.parent.name for p in (ROOT / "experiments").glob("*/presets"))
 COMMANDS = [
     ["run"],
+    ["sweep"],
     ["list"],
     ["list", "estimators"],
     ["list", "experiments"],
@@ -46,7 +47,7 @@ def test_the_first_screen_tells_what_works(gradthru):
     assert len(commands) >= 3
     for command in commands:
         words = [word for word in command.split() if not word.startswith("-")]
-        assert words[0] in ("list", "data", "run", "report", "bench", "fidelity")
+        assert words[0] in ("list", "data", "run", "sweep", "report", "bench", "fidelity")
 
 
 def test_version(gradthru):
