@@ -24,6 +24,7 @@ constexpr Coding kCoding = Coding::plus_minus_one;
 struct Layer {
   std::string name;
   int64_t batch, in, out, side, kernel, stride;
+  double largest_weight = 0;  // 0: normal weights of variance 1 / terms; else uniform up to it
 
   int64_t out_side() const { return (side - kernel) / stride + 1; }
   /// Uses of a weight: sigmoids of the plain formula, products of Torch's convolution.
@@ -34,11 +35,15 @@ struct Layer {
 };
 
 const std::vector<Layer>& layers() {
-  static const std::vector<Layer> all = {
-      {"linear", 256, 1024, 1024, 1, 1, 1},    {"conv2", 64, 96, 96, 30, 3, 1},
-      {"conv3_stride2", 64, 96, 96, 28, 3, 2}, {"conv4", 64, 96, 192, 13, 3, 1},
-      {"conv5", 64, 192, 192, 11, 3, 1},       {"conv6_stride2", 64, 192, 192, 9, 3, 2},
-      {"conv7", 64, 192, 192, 4, 3, 1},        {"conv8_1x1", 64, 192, 192, 2, 1, 1}};
+  static const std::vector<Layer> all = {{"linear", 256, 1024, 1024, 1, 1, 1},
+                                         {"conv2", 64, 96, 96, 30, 3, 1},
+                                         {"conv3_stride2", 64, 96, 96, 28, 3, 2},
+                                         {"conv4", 64, 96, 192, 13, 3, 1},
+                                         {"conv5", 64, 192, 192, 11, 3, 1},
+                                         {"conv6_stride2", 64, 192, 192, 9, 3, 2},
+                                         {"conv7", 64, 192, 192, 4, 3, 1},
+                                         {"conv8_1x1", 64, 192, 192, 2, 1, 1},
+                                         {"conv4_large_weights", 64, 96, 192, 13, 3, 1, 7.5}};
   return all;
 }
 
@@ -59,6 +64,9 @@ class Problem {
     units_ = {random(above), random(above), states(above)};
     weight_ = random({layer.out, layer.in, layer.kernel, layer.kernel}) /
               std::sqrt(static_cast<double>(layer.in * layer.kernel * layer.kernel));
+    if (layer.largest_weight > 0) {
+      weight_ = layer.largest_weight * (2 * at::rand_like(weight_) - 1);
+    }
     input_ = states({layer.batch, layer.in, layer.side, layer.side});
   }
 

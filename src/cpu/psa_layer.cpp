@@ -69,7 +69,7 @@ PsaWeights<T>::PsaWeights(const PsaShape& shape, const at::Tensor& weight, doubl
   const auto chunks = static_cast<int64_t>(chunks_.size());
   size_ = shape.groups * in_ * taps_ * 2 * channels_;
   tables_.reset(new T[static_cast<size_t>(size_)]);
-  large_.resize(static_cast<size_t>(shape.groups * chunks * blocks_ * taps_));
+  levels_.resize(static_cast<size_t>(shape.groups * chunks * blocks_ * taps_));
   const at::Tensor dense = weight.contiguous();
   const T* source = dense.const_data_ptr<T>();
   const int64_t parts = (blocks_ + kBlocksTogether - 1) / kBlocksTogether;
@@ -82,7 +82,6 @@ PsaWeights<T>::PsaWeights(const PsaShape& shape, const at::Tensor& weight, doubl
            std::min(block + kBlocksTogether, blocks_), kappa, kernels, turned.data());
     }
   });
-  any_large_ = std::find(large_.begin(), large_.end(), 1) != large_.end();
 }
 
 /// Turns [out, in, taps] into [in, taps, out] for some of out and in, and packs it.
@@ -97,13 +96,13 @@ void PsaWeights<T>::fill(const T* weight, int64_t group, size_t chunk, int64_t f
   turn(source, c.count, in_ * taps_, count * taps_, turned);
   for (int64_t block = first_block; block < last_block; ++block) {
     T* out = tables_.get() + (table(group, chunk, block) - tables_.get());
-    uint8_t* flags = large_.data() + (large(group, chunk, block) - large_.data());
+    PsaLevel* level = levels_.data() + (levels(group, chunk, block) - levels_.data());
     for (int64_t tap = 0; tap < taps_; ++tap) {
       const T* of_input[kPsaInputs];
       for (int i = 0; i < inputs(block); ++i) {
         of_input[i] = turned + ((first_input(block) + i - first) * taps_ + tap) * c.count;
       }
-      flags[tap] = kernels.weights(of_input, inputs(block), c.count, c.rows, kappa,
+      level[tap] = kernels.weights(of_input, inputs(block), c.count, c.rows, kappa,
                                    out + tap * 2 * inputs(block) * c.rows);
     }
   }
@@ -146,12 +145,14 @@ void PsaTile<T>::read_units(const PsaStrip& strip, int64_t first_example, int64_
   row_a_.assign(static_cast<size_t>(shape_.out_width * pixel), 0);
   row_h_.assign(row_a_.size(), 0);
   units_.resize(static_cast<size_t>(pixels * pixel * 2));
-  any_units_.resize(weights_.any_large() ? static_cast<size_t>(pixels * pixel * 3) : 0);
+  split_units_.resize(split_ ? units_.size() : 0);
+  any_units_.resize(extreme_ ? static_cast<size_t>(pixels * pixel * 3) : 0);
   // The place of a channel among the units of a pixel.
   const auto place = [&](int64_t o) { return channels == out ? o : o / out * channels + o % out; };
   const auto& [d, a, s, input, result] = tensors_;
   T* units = units_.data();
-  T* any = weights_.any_large() ? any_units_.data() : nullptr;
+  T* split = split_ ? split_units_.data() : nullptr;
+  T* any = extreme_ ? any_units_.data() : nullptr;
   for (int64_t b = first_example; b < last_example; ++b) {
     for (int64_t y = strip.first_out; y < strip.last_out; ++y) {
       a.for_each(a.row(b, y), shape_.out, shape_.out_width, [&](int64_t o, int64_t x, T value) {
@@ -166,8 +167,9 @@ void PsaTile<T>::read_units(const PsaStrip& strip, int64_t first_example, int64_
       });
       for (int64_t i = 0; i < shape_.out_width * shape_.groups; ++i) {
         kernels_.units(row_a_.data() + i * channels, row_h_.data() + i * channels, channels, units,
-                       any);
+                       split, any);
         units += 2 * channels;
+        if (split != nullptr) split += 2 * channels;
         if (any != nullptr) any += 3 * channels;
       }
     }
@@ -224,16 +226,17 @@ void PsaTile<T>::run(const PsaStrip& strip, int64_t first_example, int64_t last_
     for (size_t chunk = 0; chunk < weights_.chunks().size(); ++chunk) {
       const auto& c = weights_.chunks()[chunk];
       b.rows = c.rows;
-      b.units = units_.data() + 2 * (group * channels + c.first);
-      b.any_units =
-          weights_.any_large() ? any_units_.data() + group * 3 * channels + c.first : nullptr;
+      const int64_t first = 2 * (group * channels + c.first);
+      b.units = units_.data() + first;
+      b.split_units = split_ ? split_units_.data() + first : nullptr;
+      b.any_units = extreme_ ? any_units_.data() + group * 3 * channels + c.first : nullptr;
       for (int64_t block = 0; block < weights_.blocks(); ++block) {
         b.weights = weights_.table(group, chunk, block);
-        b.large = weights_.large(group, chunk, block);
+        b.level = weights_.levels(group, chunk, block);
         const int64_t size = shape_.taps() * 2 * weights_.inputs(block) * c.rows;
         b.next_weights = b.weights + size;  // tables stand in the order of these loops
         b.next_size = std::min(size, weights_.end() - b.next_weights);
-        b.any_large = std::find(b.large, b.large + shape_.taps(), 1) != b.large + shape_.taps();
+        b.any_extreme = std::count(b.level, b.level + shape_.taps(), kPsaExtreme) > 0;
         const int64_t input = group * shape_.in_of_group() + weights_.first_input(block);
         b.off = off_.data() + input;
         b.grad = grad_.data() + input;

@@ -74,7 +74,9 @@ class PsaWeights {
   };
   const std::vector<Chunk>& chunks() const { return chunks_; }
   int64_t channels() const { return channels_; }  // of a group, with those that fill vectors
-  bool any_large() const { return any_large_; }
+  bool any(PsaLevel level) const {
+    return std::find(levels_.begin(), levels_.end(), level) != levels_.end();
+  }
 
   /// Blocks of kPsaInputs inputs, then single ones.
   int64_t blocks() const { return blocks_; }
@@ -89,9 +91,9 @@ class PsaWeights {
                                 first_input(block) * chunks_[chunk].rows);
   }
   const T* end() const { return tables_.get() + size_; }
-  const uint8_t* large(int64_t group, size_t chunk, int64_t block) const {
+  const PsaLevel* levels(int64_t group, size_t chunk, int64_t block) const {
     const auto chunks = static_cast<int64_t>(chunks_.size());
-    return large_.data() +
+    return levels_.data() +
            ((group * chunks + static_cast<int64_t>(chunk)) * blocks_ + block) * taps_;
   }
 
@@ -103,8 +105,7 @@ class PsaWeights {
   std::vector<Chunk> chunks_;
   int64_t size_;
   std::unique_ptr<T[]> tables_;
-  std::vector<uint8_t> large_;
-  bool any_large_ = false;
+  std::vector<PsaLevel> levels_;
 };
 
 /// Some rows of input pixels: which taps connect them to which outputs.
@@ -129,7 +130,12 @@ class PsaTile {
 
   PsaTile(const PsaShape& shape, const PsaWeights<T>& weights, const PsaKernels<T>& kernels,
           const Tensors& tensors)
-      : shape_(shape), weights_(weights), kernels_(kernels), tensors_(tensors) {}
+      : shape_(shape),
+        weights_(weights),
+        kernels_(kernels),
+        tensors_(tensors),
+        split_(weights.any(kPsaSplit)),
+        extreme_(weights.any(kPsaExtreme)) {}
 
   void run(const PsaStrip& strip, int64_t first_example, int64_t last_example);
 
@@ -142,7 +148,8 @@ class PsaTile {
   const PsaWeights<T>& weights_;
   const PsaKernels<T>& kernels_;
   const Tensors& tensors_;
-  std::vector<T> row_a_, row_h_, units_, any_units_, grad_;
+  const bool split_, extreme_;  // whether any tap is
+  std::vector<T> row_a_, row_h_, units_, split_units_, any_units_, grad_;
   std::vector<uint8_t> off_;
 };
 

@@ -8,7 +8,7 @@
 //
 // L is a number in each of several lanes: V with + - * /, set, abs, min, exp, expm1, fma,
 // with_sign(v, s) (v >= 0 with the sign of s), flip(v, s) (v times the sign of s), negative(s, yes,
-// no) (yes where s < 0), and or_nan(v, s) (v, but s where s is NaN).
+// no) (yes where s < 0; either at zero), and or_nan(v, s) (v, but s where s is NaN).
 namespace gradthru::math {
 
 /// Up to this |x| a term is taken in rational form, q / (s c - t), which needs no exponential: t =
@@ -16,17 +16,27 @@ namespace gradthru::math {
 /// nears 1; at this bound the relative error of a term in float32 is 1e-6.
 inline constexpr double kPsaRationalLimit = 3;
 
+/// Up to this |x| the denominator is taken in two parts that never cancel: with sigma = s sign(w)
+/// and g = |c| - 1, s c - t = sigma (g + 1 - sigma t), and 1 - t = 2 F(-a), 1 + t = 2 F(a). Beyond
+/// it the product of three of them may leave what float32 holds.
+inline constexpr double kPsaSplitLimit = 16;
+
 /// What |c| is held below, so that products of three stay finite; a weight of 0 acts as 2 / limit.
 template <class T>
 constexpr T psa_largest_coth() {
   return static_cast<T>(sizeof(T) == 4 ? 0x1p36 : 0x1p300);
 }
 
+/// g = |c| - 1 of x = kappa w.
+template <class L>
+GRADTHRU_HD typename L::V psa_coth_above_one(const typename L::V& x) {
+  return L::min(L::set(2) / L::expm1(L::abs(x)), L::set(psa_largest_coth<typename L::Real>()));
+}
+
 /// c of x = kappa w.
 template <class L>
 GRADTHRU_HD typename L::V psa_coth(const typename L::V& x) {
-  const auto c = L::set(1) + L::set(2) / L::expm1(L::abs(x));
-  return L::with_sign(L::min(c, L::set(psa_largest_coth<typename L::Real>())), x);
+  return L::with_sign(L::set(1) + psa_coth_above_one<L>(x), x);
 }
 
 /// F(|a|) and F(-|a|).
@@ -50,6 +60,24 @@ struct PsaUnit {
     const LogisticPair<L> p(a);
     t = L::with_sign(L::set(1) - L::set(2) * p.small, a);
     minus_q = L::or_nan(L::set(-2) * h * p.large * p.small, a);
+  }
+};
+
+/// The parts of the denominator that a unit brings: -(1 - t) and 1 + t. A term is minus_q /
+/// below(e) for e = -sigma g.
+template <class L>
+struct PsaSplitUnit {
+  typename L::V minus_up, down;
+
+  GRADTHRU_HD explicit PsaSplitUnit(const typename L::V& a) {
+    const LogisticPair<L> p(a);
+    minus_up = L::set(-2) * L::negative(a, p.large, p.small);
+    down = L::set(2) * L::negative(a, p.small, p.large);
+  }
+  PsaSplitUnit() = default;
+
+  GRADTHRU_HD typename L::V below(const typename L::V& e) const {
+    return e + L::negative(e, minus_up, down);
   }
 };
 

@@ -206,8 +206,9 @@ TEST(Psa, LinearisedIsTheStraightThroughGradient) {
   }
 }
 
-const std::vector<double> kHardWeights = {0,    1e-40, 1e-12, 1e-8, 1e-3, 0.5,  1,  1.49, 1.51,
-                                          2.01, 3,     5,     10,   21,   44.5, 50, 100,  1e4};
+const std::vector<double> kHardWeights = {0,    1e-40, 1e-12, 1e-8, 1e-3, 0.5,  1,  1.49,
+                                          1.51, 2.01,  3,     5,    7.99, 8.01, 10, 15.9,
+                                          16.1, 21,    44.5,  50,   100,  1e4};
 const std::vector<double> kHardPreactivations = {0,  1e-8, 0.1, 1,  2.5, 5,   9,   15,
                                                  17, 30,   50,  87, 89,  100, 1e3, 1e4};
 
@@ -259,15 +260,17 @@ TEST(Psa, IsAccurateForMixturesOfExtremes) {
 TEST(Psa, ScalesWithTheFlipGradient) {
   Random random(11);
   const PsaUnits units = support::random_units(random, {3, 20}, kCodings[0], at::kFloat);
-  const at::Tensor weight = random.normal({20, 9}, 1, at::kFloat);
   const at::Tensor input = support::random_states(random, {3, 9}, kCodings[0], at::kFloat);
-  const auto grad = [&](float scale) {
-    return gradthru::psa_linear({scale * units.flip_grad, units.preactivation, units.state}, weight,
-                                input, kCodings[0]) /
-           scale;
-  };
-  EXPECT_TRUE(at::equal(grad(0x1p-60f), grad(1)));
-  EXPECT_TRUE(at::equal(grad(0x1p40f), grad(1)));
+  for (const double deviation : {1.0, 2.0, 8.0}) {  // rational, split and extreme
+    const at::Tensor weight = random.normal({20, 9}, deviation, at::kFloat);
+    const auto grad = [&](float scale) {
+      return gradthru::psa_linear({scale * units.flip_grad, units.preactivation, units.state},
+                                  weight, input, kCodings[0]) /
+             scale;
+    };
+    EXPECT_TRUE(at::equal(grad(0x1p-60f), grad(1))) << deviation;
+    EXPECT_TRUE(at::equal(grad(0x1p40f), grad(1))) << deviation;
+  }
 }
 
 TEST(Psa, HandsOnNaNAndInfinityWhereTheyReach) {

@@ -11,12 +11,17 @@ namespace HWY_NAMESPACE {
 namespace {
 
 template <class T>
-void units(const T* a, const T* h, int64_t n, T* out, T* any) {
+void units(const T* a, const T* h, int64_t n, T* out, T* split, T* any) {
   using L = PsaLanes<T>;
   for (int64_t k = 0; k < n; k += L::kWidth) {
     const math::PsaUnit<L> unit(L::load(a + k), L::load(h + k));
     L::store(unit.t, out + 2 * k);
     L::store(unit.minus_q, out + 2 * k + L::kWidth);
+    if (split != nullptr) {
+      const math::PsaSplitUnit<L> parts(L::load(a + k));
+      L::store(parts.minus_up, split + 2 * k);
+      L::store(parts.down, split + 2 * k + L::kWidth);
+    }
     if (any == nullptr) continue;
     const math::PsaAnyUnit<L> other(L::load(a + k), L::load(h + k));
     L::store(other.a, any + k);
@@ -37,56 +42,117 @@ GRADTHRU_HD typename PsaLanes<T>::V change_at(const T* weights, int64_t k, int64
 }
 
 template <class T>
-bool weights(const T* const* of_input, int inputs, int64_t count, int64_t rows, double kappa,
-             T* out) {
+PsaLevel level_of(const T* const* of_input, int inputs, int64_t count, int64_t rows, double kappa) {
   using L = PsaLanes<T>;
-  bool large = false;
+  PsaLevel level = kPsaRational;
   for (int i = 0; i < inputs; ++i) {
     for (int64_t k = 0; k < rows; k += L::kWidth) {
-      const auto x = change_at(of_input[i], k, count, kappa);
-      large |= !L::all_within(L::abs(x), L::set(math::kPsaRationalLimit));
-      const auto c = math::psa_coth<L>(x);
-      L::store(c, out + 2 * i * rows + k);
-      L::store(L::set(0) - c, out + (2 * i + 1) * rows + k);
+      const auto x = L::abs(change_at(of_input[i], k, count, kappa));
+      if (!L::all_within(x, L::set(math::kPsaSplitLimit))) return kPsaExtreme;
+      if (!L::all_within(x, L::set(math::kPsaRationalLimit))) level = kPsaSplit;
     }
   }
-  if (!large) return false;
-  for (int i = 0; i < inputs; ++i) {
-    for (int64_t k = 0; k < rows; k += L::kWidth) {
-      const auto x = change_at(of_input[i], k, count, kappa);
-      L::store(x, out + 2 * i * rows + k);
-      L::store(math::psa_factor<L>(x), out + (2 * i + 1) * rows + k);
-    }
-  }
-  return true;
+  return level;
 }
+
+template <class T>
+PsaLevel weights(const T* const* of_input, int inputs, int64_t count, int64_t rows, double kappa,
+                 T* out) {
+  using L = PsaLanes<T>;
+  const PsaLevel level = level_of(of_input, inputs, count, rows, kappa);
+  for (int i = 0; i < inputs; ++i) {
+    T* on = out + 2 * i * rows;
+    T* off = on + rows;
+    for (int64_t k = 0; k < rows; k += L::kWidth) {
+      const auto x = change_at(of_input[i], k, count, kappa);
+      if (level == kPsaExtreme) {
+        L::store(x, on + k);
+        L::store(math::psa_factor<L>(x), off + k);
+      } else if (level == kPsaSplit) {
+        const auto g = L::with_sign(math::psa_coth_above_one<L>(x), x);
+        L::store(L::set(0) - g, on + k);
+        L::store(g, off + k);
+      } else {
+        const auto c = math::psa_coth<L>(x);
+        L::store(c, on + k);
+        L::store(L::set(0) - c, off + k);
+      }
+    }
+  }
+  return level;
+}
+
+/// n vectors of units of a tap whose weights are not extreme; `denominators` of inputs whose
+/// weights are given.
+template <PsaLevel level, int n, class T>
+struct Units {
+  using L = PsaLanes<T>;
+  typename L::V minus_q[n], t[n];
+  math::PsaSplitUnit<L> split[n];
+
+  GRADTHRU_HD Units(const T* units, const T* parts) {
+    for (int k = 0; k < n; ++k) {
+      minus_q[k] = L::load(units + (2 * k + 1) * L::kWidth);
+      if constexpr (level == kPsaRational) {
+        t[k] = L::load(units + 2 * k * L::kWidth);
+      } else {
+        split[k].minus_up = L::load(parts + 2 * k * L::kWidth);
+        split[k].down = L::load(parts + (2 * k + 1) * L::kWidth);
+      }
+    }
+  }
+
+  GRADTHRU_HD typename L::V terms(const T* weights) const {
+    typename L::V below[n];
+    for (int k = 0; k < n; ++k) {
+      const auto weight = L::load(weights + k * L::kWidth);
+      if constexpr (level == kPsaRational) {
+        below[k] = t[k] - weight;
+      } else {
+        below[k] = split[k].below(weight);
+      }
+    }
+    return math::psa_terms<L, n>(minus_q, below);
+  }
+};
 
 /// Adds n vectors of terms to the sums of each input.
-template <int n, int inputs, class T>
-GRADTHRU_HD void add_terms(const T* units, const T* const* c, typename PsaLanes<T>::V* sum) {
-  using L = PsaLanes<T>;
-  typename L::V t_of[n], q_of[n];
-  for (int k = 0; k < n; ++k) {
-    t_of[k] = L::load(units + 2 * k * L::kWidth);
-    q_of[k] = L::load(units + (2 * k + 1) * L::kWidth);
-  }
+template <PsaLevel level, int n, int inputs, class T>
+GRADTHRU_HD void add_terms(const T* units, const T* parts, const T* const* weights,
+                           typename PsaLanes<T>::V* sum) {
+  const Units<level, n, T> above(units, parts);
   _Pragma("GCC unroll 4") for (int i = 0; i < inputs; ++i) {
-    typename L::V below[n];
-    for (int k = 0; k < n; ++k) below[k] = t_of[k] - L::load(c[i] + k * L::kWidth);
-    sum[i] = sum[i] + math::psa_terms<L, n>(q_of, below);
+    sum[i] = sum[i] + above.terms(weights[i]);
   }
 }
 
-/// The taps with large weights of one pixel; rarely needed, so one input at a time.
+/// Adds the terms of all output channels of a tap.
+template <PsaLevel level, int inputs, class T>
+GRADTHRU_HD void add_tap(const T* units, const T* parts, const T** weights, int64_t rows,
+                         typename PsaLanes<T>::V* sum) {
+  using L = PsaLanes<T>;
+  constexpr int64_t kTriple = 3 * L::kWidth;
+  const int64_t rest = rows % kTriple, triples = rows - rest;
+  for (int64_t k = 0; k < triples; k += kTriple) {
+    add_terms<level, 3, inputs>(units, parts, weights, sum);
+    units += 2 * kTriple;
+    if constexpr (level == kPsaSplit) parts += 2 * kTriple;
+    for (int i = 0; i < inputs; ++i) weights[i] += kTriple;
+  }
+  if (rest == L::kWidth) add_terms<level, 1, inputs>(units, parts, weights, sum);
+  if (rest == 2 * L::kWidth) add_terms<level, 2, inputs>(units, parts, weights, sum);
+}
+
+/// The taps with extreme weights of one pixel; rarely needed, so one input at a time.
 template <class T>
-__attribute__((noinline)) T large_terms(const PsaBlock<T>& b, const T* any_units, int64_t pixel,
-                                        int64_t tap_size, int input, bool off) {
+__attribute__((noinline)) T extreme_terms(const PsaBlock<T>& b, const T* any_units, int64_t pixel,
+                                          int64_t tap_size, int input, bool off) {
   using L = PsaLanes<T>;
   auto sum = L::set(0);
   const auto sign = L::set(off ? -1 : 1);
   for (int32_t e = b.first_tap[pixel]; e < b.first_tap[pixel + 1]; ++e) {
     const PsaTap tap = b.taps[e];
-    if (!b.large[tap.weight]) continue;
+    if (b.level[tap.weight] != kPsaExtreme) continue;
     const T* x = b.weights + tap.weight * tap_size + 2 * input * b.rows;
     const T* unit = any_units + tap.output * b.any_stride;
     for (int64_t k = 0; k < b.rows; k += L::kWidth) {
@@ -124,12 +190,9 @@ class Prefetch {
 template <int inputs, class T>
 void block(const PsaBlock<T>& b) {
   using L = PsaLanes<T>;
-  constexpr int64_t kTriple = 3 * L::kWidth;
   const int64_t tap_size = 2 * inputs * b.rows;
-  const int64_t rest = b.rows % kTriple, triples = b.rows - rest;
   Prefetch<T> next(b.next_weights, b.next_size, b.examples * b.pixels);
   for (int64_t n = 0; n < b.examples; ++n) {
-    const T* units = b.units + n * b.outputs * b.unit_stride;
     for (int64_t p = 0; p < b.pixels; ++p) {
       next.step();
       const int64_t place = (n * b.pixels + p) * b.input_stride;
@@ -141,23 +204,21 @@ void block(const PsaBlock<T>& b) {
       }
       for (int32_t e = b.first_tap[p]; e < b.first_tap[p + 1]; ++e) {
         const PsaTap tap = b.taps[e];
-        if (b.large[tap.weight]) continue;
-        const T* above = units + tap.output * b.unit_stride;
-        const T* c[inputs];
-        for (int i = 0; i < inputs; ++i) c[i] = b.weights + tap.weight * tap_size + start[i];
-        for (int64_t k = 0; k < triples; k += kTriple) {
-          add_terms<3, inputs>(above, c, sum);
-          above += 2 * kTriple;
-          for (int i = 0; i < inputs; ++i) c[i] += kTriple;
+        const PsaLevel level = b.level[tap.weight];
+        const int64_t above = (n * b.outputs + tap.output) * b.unit_stride;
+        const T* weights[inputs];
+        for (int i = 0; i < inputs; ++i) weights[i] = b.weights + tap.weight * tap_size + start[i];
+        if (level == kPsaRational) {
+          add_tap<kPsaRational, inputs, T>(b.units + above, nullptr, weights, b.rows, sum);
+        } else if (level == kPsaSplit) {
+          add_tap<kPsaSplit, inputs>(b.units + above, b.split_units + above, weights, b.rows, sum);
         }
-        if (rest == L::kWidth) add_terms<1, inputs>(above, c, sum);
-        if (rest == 2 * L::kWidth) add_terms<2, inputs>(above, c, sum);
       }
       L::template add_sums<inputs>(sum, b.grad + place);
-      if (!b.any_large) continue;
+      if (!b.any_extreme) continue;
       for (int i = 0; i < inputs; ++i) {
-        b.grad[place + i] += large_terms(b, b.any_units + n * b.outputs * b.any_stride, p, tap_size,
-                                         i, b.off[place + i] != 0);
+        b.grad[place + i] += extreme_terms(b, b.any_units + n * b.outputs * b.any_stride, p,
+                                           tap_size, i, b.off[place + i] != 0);
       }
     }
   }

@@ -50,7 +50,7 @@ struct PsaLanes {
     return {hn::Xor(v.raw, sign)};
   }
   GRADTHRU_HD static V negative(const V& s, const V& yes, const V& no) {
-    return {hn::IfThenElse(hn::Lt(s.raw, hn::Zero(Tag())), yes.raw, no.raw)};
+    return {hn::IfNegativeThenElse(s.raw, yes.raw, no.raw)};
   }
   GRADTHRU_HD static V or_nan(const V& v, const V& s) {
     return {hn::IfThenElse(hn::Eq(s.raw, s.raw), v.raw, s.raw)};
