@@ -1,0 +1,47 @@
+"""The command line of the engine. `gradthru sweep` has checked the flags and shows the help."""
+
+import argparse
+import dataclasses
+import pathlib
+import sys
+import warnings
+
+from gradthru_sweep import coordinator, plan, study_file
+from gradthru_sweep.mistake import Mistake
+from gradthru_sweep.program import Program
+from gradthru_sweep.worker import Worker
+
+FAILURE, MISTAKE = 1, 2
+
+
+def main(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="gradthru sweep", add_help=False)
+    parser.add_argument("path", type=pathlib.Path)  # of the study file; of the study for a worker
+    parser.add_argument("--program", required=True)
+    parser.add_argument("--work", metavar="NAME")
+    parser.add_argument("--out")
+    parser.add_argument("--workers", type=int)
+    for flag in ("--plan", "--join", "--retry-failed"):
+        parser.add_argument(flag, action="store_true")
+    given = parser.parse_args(words)
+    warnings.simplefilter("ignore")  # of Optuna, about what it calls experimental
+    if given.work:
+        return Worker(given.path, given.work, given.program).run()
+    try:
+        study = study_file.load(given.path, given.out)
+        if given.workers:
+            study = dataclasses.replace(study, workers=given.workers)
+        if given.plan:
+            return plan.print_plan(study, Program(given.program, study))
+        return coordinator.sweep(study, given.program, given.join, given.retry_failed)
+    except Mistake as mistake:
+        return complain(str(mistake), MISTAKE)
+    except (OSError, RuntimeError) as failure:
+        return complain(str(failure), FAILURE)
+    except KeyboardInterrupt:
+        return 130
+
+
+def complain(why: str, code: int) -> int:
+    print(f"gradthru: {' '.join(why.split())}", file=sys.stderr)
+    return code

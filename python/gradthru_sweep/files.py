@@ -1,0 +1,17 @@
+"""Files that are whole or not there."""
+
+import os
+import pathlib
+
+
+def write_atomically(path: pathlib.Path, text: str) -> None:
+    """Writes to a temporary name beside `path`, syncs, renames."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
