@@ -60,6 +60,12 @@ struct Sample {
 GRADTHRU_API Sample sample(const at::Tensor& logits, const Estimator& estimator,
                            const SampleOptions& options = {});
 
+/// The index of `sample` alone, int64, by the same random numbers and without a gradient: no
+/// one-hot is written, for tables that are looked up by it. Options and errors are those of
+/// `sample`; `check` looks for rows with index -1.
+GRADTHRU_API at::Tensor sample_index(const at::Tensor& logits, const Estimator& estimator,
+                                     const SampleOptions& options = {});
+
 /// How many offsets of the random stream one call of `sample` with these options uses: what
 /// `Key::take` must be given so that no two calls share a random number.
 GRADTHRU_API uint64_t offsets_used(const Estimator& estimator, const SampleOptions& options = {});

@@ -37,6 +37,7 @@ from .sampling import (
     offsets_used,
     sample,
     sample_binary,
+    sample_index,
 )
 
 __version__: str = _ops.version()
@@ -61,5 +62,5 @@ __all__ = [
     "About", "Coding", "Estimator", "EstimatorLike", "Fidelity", "Function", "Key", "Sample",
     "Traits", "about", "cite", "estimators", "expectation", "expectation_offsets_used", "fidelity",
     "functional", "key_from", "nn", "offsets_used", "parse_estimator", "sample", "sample_binary",
-    "traits",
+    "sample_index", "traits",
 ]

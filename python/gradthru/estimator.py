@@ -17,7 +17,7 @@ class Estimator:
     """A gradient estimator: a method with its parameters, as a comparable value.
 
     Made by the factory of its name (``gradthru.reinmax(1.3)``, ``gradthru.st(tau_f=0.1, tau_b=0.7)``)
-    or from a spec string by :func:`parse_estimator`.
+    or from a spec string by `parse_estimator`.
 
     Attributes:
         spec: the shortest spec string that gives this value.
@@ -25,7 +25,7 @@ class Estimator:
         params: what the operators receive; empty while a temperature is a schedule.
         offsets: offsets of the random stream that one sample uses.
 
-    Example:
+    Examples:
         >>> import gradthru
         >>> str(gradthru.parse_estimator("reinmax( tau = 1.30 )"))
         'reinmax(1.3)'
@@ -43,9 +43,12 @@ class Estimator:
         return f"parse_estimator({self.spec!r})"
 
     def at(self, progress: float) -> Estimator:
-        """The same with every schedule replaced by its value at `progress` in [0, 1].
+        """The same with every schedule replaced by its value.
 
-        Example:
+        Args:
+            progress: share of the training that is done; below 0 it is taken as 0, above 1 as 1.
+
+        Examples:
             >>> import gradthru
             >>> str(gradthru.parse_estimator("st(tau=linear(1,0.5))").at(0.5))
             'st(0.75)'
@@ -54,6 +57,7 @@ class Estimator:
 
 
 EstimatorLike = Union[Estimator, str]
+"""What every function takes for an estimator: a value, or a spec string such as "reinmax(1.3)"."""
 
 
 class Traits(NamedTuple):
@@ -111,11 +115,18 @@ def _constant(spec: str) -> Estimator:
 def parse_estimator(spec: str) -> Estimator:
     """Reads a spec string, ``name(key=value, …)``.
 
+    Args:
+        spec: a name alone, or with its parameters; one positional value where the estimator's page
+            names it.
+
+    Returns:
+        The value, with defaults for what is not said.
+
     Raises:
         ValueError: an unknown name or key (with the nearest known one), a malformed value, or one
             outside its domain.
 
-    Example:
+    Examples:
         >>> import gradthru
         >>> gradthru.parse_estimator("gst(p, tau=0.7)").method
         'gst'
@@ -132,7 +143,13 @@ def as_estimator(estimator: EstimatorLike) -> Estimator:
 def traits(estimator: EstimatorLike) -> Traits:
     """What an estimator is and needs.
 
-    Example:
+    Args:
+        estimator: an `Estimator` or a spec string.
+
+    Raises:
+        ValueError: a spec string that is none.
+
+    Examples:
         >>> import gradthru
         >>> gradthru.traits("reinmax").exact
         'quadratic'
@@ -143,7 +160,13 @@ def traits(estimator: EstimatorLike) -> Traits:
 def about(estimator: EstimatorLike) -> About:
     """What the registry says about a method.
 
-    Example:
+    Args:
+        estimator: an `Estimator` or a spec string; its parameters do not matter.
+
+    Raises:
+        ValueError: a spec string that is none.
+
+    Examples:
         >>> import gradthru
         >>> gradthru.about("st").parameters
         ['tau_f', 'tau_b']
@@ -154,7 +177,16 @@ def about(estimator: EstimatorLike) -> About:
 def cite(estimator: EstimatorLike) -> str:
     """Where an estimator was published.
 
-    Example:
+    Args:
+        estimator: an `Estimator` or a spec string.
+
+    Returns:
+        Authors, title and place, in one line.
+
+    Raises:
+        ValueError: a spec string that is none.
+
+    Examples:
         >>> import gradthru
         >>> gradthru.cite("reinmax")
         'Liu et al., Bridging Discrete and Backpropagation, arXiv 2304.08612'
@@ -165,7 +197,9 @@ def cite(estimator: EstimatorLike) -> str:
 def estimators() -> list[str]:
     """The names of all estimators, in the registry's order.
 
-    Example:
+    Each is a factory in this module, too: ``gradthru.reinmax(1.3)``.
+
+    Examples:
         >>> import gradthru
         >>> gradthru.estimators()[:3]
         ['st', 'identity', 'darn']
@@ -190,8 +224,18 @@ def factory(name: str) -> Callable[..., Estimator]:
         return parse_estimator(f"{name}({','.join(words)})" if words else name)
 
     make.__name__ = make.__qualname__ = name
-    make.__doc__ = f"{name}: {ops.about(default_spec(name))[0]}. Returns an `Estimator`."
+    make.__doc__ = _described(name)
     return make
+
+
+def _described(name: str) -> str:
+    """The docstring of a factory."""
+    told = about(default_spec(name))
+    keys = [f"{key} (positional)" if key == told.positional else key for key in told.parameters]
+    return (f"{name}: {told.summary}.\n\nParameters: {', '.join(keys) or 'none'}; their domains and "
+            f"defaults are in docs/estimators/{name}.md.\n\nReturns:\n    An `Estimator`.\n\n"
+            "Raises:\n    ValueError: an unknown key, or a value outside its domain.\n\n"
+            f"Source: {told.source}.")
 
 
 def default_spec(name: str) -> str:

@@ -62,7 +62,10 @@ def fidelity(
     Returns:
         One `Fidelity` per estimator, in order.
 
-    Example:
+    Raises:
+        ValueError: samples < 2; more than 2**20 states; what `expectation` refuses.
+
+    Examples:
         >>> import torch, gradthru
         >>> f = lambda z: (z[..., 0].sum(-1) - 0.3) ** 2
         >>> st, reinmax = gradthru.fidelity(f, torch.randn(1, 2, 3), ["st", "reinmax"], samples=200)

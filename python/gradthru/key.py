@@ -18,10 +18,12 @@ class Key:
 
     Args:
         seed: any integer; taken modulo 2**64.
-        offset: in [0, 2**47).
+        offset: in [0, 2**47), which is not checked.
         row0: added to row numbers: the position of this piece in the whole batch.
 
-    Example:
+    Source: Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3, SC 2011.
+
+    Examples:
         >>> import gradthru
         >>> stream = gradthru.Key(seed=7)
         >>> first = stream.take(2)
@@ -34,7 +36,12 @@ class Key:
     row0: int = 0
 
     def take(self, n: int) -> Key:
-        """The current key; moves the offset on by n, so that no later draw shares a cell with it."""
+        """The current key; moves the offset on, so that no later draw shares a cell with it.
+
+        Args:
+            n: offsets that the call with this key uses, as `gradthru.offsets_used` or a module's
+                ``offsets_used`` says.
+        """
         current = Key(self.seed, self.offset, self.row0)
         self.offset += n
         return current
@@ -46,9 +53,15 @@ def signed(seed: int) -> int:
 
 
 def key_from(generator: torch.Generator | None = None) -> Key:
-    """A key whose seed is one 64-bit draw of the generator (Torch's default CPU generator if none).
+    """A key whose seed is one 64-bit draw of a generator.
 
-    Example:
+    Args:
+        generator: a CPU generator; Torch's default one if None.
+
+    Raises:
+        ValueError: under `torch.compile`, which cannot trace a generator.
+
+    Examples:
         >>> import torch, gradthru
         >>> g = torch.Generator().manual_seed(1)
         >>> gradthru.key_from(g) == gradthru.key_from(g.manual_seed(1))

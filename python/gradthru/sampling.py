@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
@@ -12,6 +13,7 @@ from .estimator import Estimator, EstimatorLike, as_estimator, parse_estimator
 from .key import Key, chosen, signed
 
 Coding = Literal["01", "pm1"]
+"""Values of a Bernoulli variable that is off and on: 0 and 1, or -1 and 1."""
 
 
 class Sample(NamedTuple):
@@ -50,9 +52,14 @@ def _check_sampling(e: Estimator) -> None:
                          "use gradthru.nn.StochasticBinaryLinear")
 
 
+@functools.lru_cache(maxsize=1024)
+def _family_of(spec: str) -> str:
+    return str(answer(ops.about, spec)[2])
+
+
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _family(spec: str) -> str:
-    return str(answer(ops.about, spec)[2])
+    return _family_of(spec)
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
@@ -92,12 +99,17 @@ def sample(
         A `Sample`. The gradient goes to the logits only.
 
     Raises:
-        ValueError, TypeError, IndexError: for arguments that do not fit, in words.
+        ValueError: shapes, values or options that do not fit, in words; an estimator without a
+            gradient for samples; a schedule; a key and a generator.
+        TypeError: dtypes that do not fit.
+        IndexError: dim out of range.
+
+    Source: the estimator's, `gradthru.cite`.
 
     A row without a possible category, or with NaN or +inf, is NaN with index -1, and so is its
     gradient. A second derivative and forward-mode differentiation are refused.
 
-    Example:
+    Examples:
         >>> import torch, gradthru
         >>> logits = torch.zeros(2, 3, requires_grad=True)
         >>> z = gradthru.sample(logits, "reinmax(1.3)", key=gradthru.Key(seed=7))
@@ -110,6 +122,53 @@ def sample(
     onehot, drawn = ops.sample(logits, index, mask, tau_f, tau_b, e.method, list(e.params),
                                uniform_mix, signed(k.seed), k.offset, k.row0, dim, samples)
     return Sample(onehot, drawn)
+
+
+def sample_index(
+    logits: torch.Tensor,
+    estimator: EstimatorLike = "reinmax",
+    *,
+    dim: int = -1,
+    mask: torch.Tensor | None = None,
+    generator: torch.Generator | None = None,
+    key: Key | None = None,
+    samples: int | None = None,
+    tau_f: torch.Tensor | None = None,
+    uniform_mix: float = 0.0,
+) -> torch.Tensor:
+    """The index of `sample` alone, by the same random numbers; no one-hot is written.
+
+    For tables that are looked up by it. `gradthru.nn.StraightThroughEmbedding` does so with a gradient.
+
+    Args:
+        logits, estimator, dim, mask, generator, key, samples, tau_f, uniform_mix: as in `sample`.
+
+    Returns:
+        int64, without the dimension of the categories, with a leading S if samples are asked for;
+        -1 for a row without a possible category, or with NaN or +inf. It has no gradient.
+
+    Raises:
+        ValueError: shapes, values or options that do not fit, in words; an estimator without a
+            gradient for samples; a schedule; a key and a generator.
+        TypeError: dtypes that do not fit.
+        IndexError: dim out of range.
+
+    Source: the estimator's, `gradthru.cite`.
+
+    Examples:
+        >>> import torch, gradthru
+        >>> logits, key = torch.randn(5, 3), gradthru.Key(seed=7)
+        >>> index = gradthru.sample_index(logits, "st", key=key)
+        >>> bool((index == gradthru.sample(logits, "st", key=key).index).all())
+        True
+    """
+    e = _constant(estimator)
+    _check_sampling(e)
+    k = chosen(key, generator)
+    drawn: torch.Tensor = ops.sample_index(
+        logits, None, mask, tau_f, None, e.method, list(e.params), uniform_mix, signed(k.seed),
+        k.offset, k.row0, dim, samples)
+    return drawn.clamp(min=-1)
 
 
 def sample_binary(
@@ -128,16 +187,29 @@ def sample_binary(
     """Draws a Bernoulli variable per element, P(on) = sigmoid(logits / tau_f), with a gradient.
 
     Args:
-        logits: any shape; float64, float32, float16 or bfloat16.
+        logits: any shape and strides, in nats; float64, float32, float16 or bfloat16.
         estimator: an `Estimator` or a spec string.
         coding: values 0 and 1 ("01") or -1 and 1 ("pm1").
         given: values in the coding that replace the draw.
-        generator, key, samples, tau_f, tau_b, uniform_mix: as in `sample`.
+        generator, key, samples, uniform_mix: as in `sample`; element e of the logits draws in
+            element ``key.row0 + e``.
+        tau_f, tau_b: temperatures in place of the estimator's, broadcastable to the logits.
 
     Returns:
-        The values, like the logits, with a leading S if samples are asked for.
+        The values, like the logits, with a leading S if samples are asked for. With relaxed samples
+        (``hard=false``) they lie between those of the coding.
 
-    Example:
+    Raises:
+        ValueError: shapes, values or options that do not fit, in words; an estimator without a
+            gradient for samples; a schedule; a key and a generator.
+        TypeError: dtypes that do not fit.
+
+    An element that is NaN is NaN, and so is its gradient. A second derivative and forward-mode
+    differentiation are refused.
+
+    Source: the estimator's, `gradthru.cite`.
+
+    Examples:
         >>> import torch, gradthru
         >>> gradthru.sample_binary(torch.full((3,), 50.0), "st", coding="pm1")
         tensor([1., 1., 1.])
@@ -153,7 +225,14 @@ def sample_binary(
 def offsets_used(estimator: EstimatorLike, samples: int | None = None) -> int:
     """How far to move a key between two calls of `sample` or `sample_binary`.
 
-    Example:
+    Args:
+        estimator: an `Estimator` or a spec string.
+        samples: what the calls are given.
+
+    Raises:
+        ValueError: a spec string that is none.
+
+    Examples:
         >>> import gradthru
         >>> gradthru.offsets_used("gumbel_rao(10)")
         11
@@ -162,6 +241,8 @@ def offsets_used(estimator: EstimatorLike, samples: int | None = None) -> int:
 
 
 Function = Callable[[torch.Tensor], torch.Tensor]
+"""f of an expectation: states z [E, B.., L, K], one-hot (with a coding [E, B.., L]), to values
+[E, B..]."""
 
 
 def expectation(
@@ -193,9 +274,16 @@ def expectation(
         generator, key: as in `sample`.
 
     Returns:
-        A scalar.
+        A scalar, in the unit of f.
 
-    Example:
+    Raises:
+        ValueError: shapes, values or options that do not fit, in words; more than 2**20 states for
+            `exact`, more than two categories for `arm` and `disarm`; a key and a generator.
+        TypeError: dtypes that do not fit.
+
+    Source: surrogate losses: Schulman et al., arXiv 1506.05254; the estimator's, `gradthru.cite`.
+
+    Examples:
         >>> import torch, gradthru
         >>> logits = torch.zeros(4, 2, 3, requires_grad=True)
         >>> f = lambda z: (z[..., 0].sum(-1) - 0.5) ** 2
@@ -216,7 +304,14 @@ def expectation(
 def expectation_offsets_used(estimator: EstimatorLike, samples: int = 1) -> int:
     """How far to move a key between two calls of `expectation`.
 
-    Example:
+    Args:
+        estimator: an `Estimator` or a spec string.
+        samples: what the calls are given.
+
+    Raises:
+        ValueError: a spec string that is none.
+
+    Examples:
         >>> import gradthru
         >>> gradthru.expectation_offsets_used("rloo(4)")
         4

@@ -70,19 +70,27 @@ def _shifted(dim: int) -> int:
 
 
 def _sample(info: Any, in_dims: Dims, *args: Any) -> Any:
+    result, at = _drawn(ops.sample, info, in_dims, *args)
+    return result, at if info.randomness == "same" else (at, at)
+
+
+def _sample_index(info: Any, in_dims: Dims, *args: Any) -> Any:
+    return _drawn(ops.sample_index, info, in_dims, *args)
+
+
+def _drawn(op: Callable[..., Any], info: Any, in_dims: Dims, *args: Any) -> Any:
     logits, index, mask, tau_f, tau_b, *rest = args
     _refuse_error(info, index is None, "sample")
     if info.randomness == "same":
-        return _looped(ops.sample, info, in_dims, args)
+        return _looped(op, info, in_dims, args)
     size, rank = info.batch_size, logits.dim() - (in_dims[0] is not None)
     if index is not None:
         index = _after_samples(index, in_dims[1], size, rank - 1)
     dim, samples = rest[-2:]
-    result = ops.sample(_in_front(logits, in_dims[0], size), index,
-                        _aligned(mask, in_dims[2], rank), _aligned(tau_f, in_dims[3], rank - 1),
-                        _aligned(tau_b, in_dims[4], rank - 1), *rest[:-2], _shifted(dim), samples)
-    at = 0 if samples is None else 1
-    return result, (at, at)
+    result = op(_in_front(logits, in_dims[0], size), index, _aligned(mask, in_dims[2], rank),
+                _aligned(tau_f, in_dims[3], rank - 1), _aligned(tau_b, in_dims[4], rank - 1),
+                *rest[:-2], _shifted(dim), samples)
+    return result, 0 if samples is None else 1
 
 
 def _sample_binary(info: Any, in_dims: Dims, *args: Any) -> Any:
@@ -139,6 +147,7 @@ def _binary_backward(op: Callable[..., Any]) -> Callable[..., Any]:
 def register() -> None:
     """Tells PyTorch the rules of all operators; done once, at import."""
     torch.library.register_vmap("gradthru::sample", _sample)
+    torch.library.register_vmap("gradthru::sample_index", _sample_index)
     torch.library.register_vmap("gradthru::sample_binary", _sample_binary)
     for name in ops.estimator_names():
         if ops.about(default_spec(name))[2] != "pathwise":
@@ -149,5 +158,5 @@ def register() -> None:
     for name in ("psa_linear", "psa_conv2d"):
         torch.library.register_vmap(f"gradthru::{name}", _every_element(getattr(ops, name)))
     for device in ("cpu", "cuda"):
-        for name in ("sample", "sample_binary"):
+        for name in ("sample", "sample_index", "sample_binary"):
             torch.library.register_autocast(f"gradthru::{name}", device, torch.float32)

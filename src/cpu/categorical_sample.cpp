@@ -13,7 +13,8 @@ namespace {
 
 /// Where the results go, and given indices come from.
 struct Samples {
-  Tensor value, index;
+  Tensor value;  ///< undefined if only the index is wanted
+  Tensor index;
   std::optional<Tensor> given;
   int64_t count;  ///< S
 };
@@ -25,11 +26,13 @@ class Sampling {
       : call_(call),
         samples_(samples),
         reader_(logits.const_data_ptr<T>(), call.layout, call.mask_data(), call.mask_layout),
-        value_(samples.value.mutable_data_ptr<T>()),
+        value_(samples.value.defined() ? samples.value.mutable_data_ptr<T>() : nullptr),
         index_(samples.index.mutable_data_ptr<int64_t>()),
         given_(samples.given ? samples.given->const_data_ptr<int64_t>() : nullptr),
         given_per_sample_(samples.given && samples.given->numel() > call.N),
-        relaxed_(call.params.hard == 0 && call.facts.draw == math::Draw::gumbel) {
+        relaxed_(value_ != nullptr && call.params.hard == 0 &&
+                 call.facts.draw == math::Draw::gumbel) {
+    if (value_ == nullptr) return;
     const Tensor first =
         samples.value.dim() > logits.dim() ? samples.value.select(0, 0) : samples.value;
     value_layout_ = RowLayout(first, call.axis);
@@ -80,7 +83,7 @@ class Sampling {
                     writer(s).finish(n, b.out);
                     index_[i] = code;
                   } else {
-                    write_onehot(s, n, code);
+                    write(s, n, code);
                   }
                 }
               });
@@ -115,7 +118,7 @@ class Sampling {
           writer(s).finish(n, out);
           index_[i] = code;
         } else {
-          write_onehot(s, n, code);
+          write(s, n, code);
         }
       }
     });
@@ -155,7 +158,8 @@ class Sampling {
     kernels().sample_lanes(sampler(), b);
     if (!relaxed_ && !call_.given && invalid == 0 && every_row_drawn(b)) {
       std::copy_n(b.index, count, index_ + s * call_.N + n);
-      return writer(s).onehots(n, count, b.index);
+      if (value_ != nullptr) writer(s).onehots(n, count, b.index);
+      return;
     }
     int64_t code[kLanes];
     for (int i = 0; i < count; ++i) {
@@ -172,7 +176,7 @@ class Sampling {
       if (relaxed_ && code[i] >= 0) {
         index_[s * call_.N + n + i] = code[i];
       } else {
-        write_onehot(s, n + i, code[i]);
+        write(s, n + i, code[i]);
       }
     }
   }
@@ -199,7 +203,11 @@ class Sampling {
 
   RowWriter<T> writer(int64_t s) const { return {value_ + s * call_.N * call_.K, value_layout_}; }
 
-  void write_onehot(int64_t s, int64_t n, int64_t code) {
+  void write(int64_t s, int64_t n, int64_t code) {
+    if (value_ == nullptr) {
+      index_[s * call_.N + n] = code;
+      return;
+    }
     const bool invalid = code == math::kInvalid;
     writer(s).onehot(n, invalid ? std::numeric_limits<T>::quiet_NaN() : T(0), code);
     // An invalid row keeps its NaN, but both read -1 in the index that the caller sees.
@@ -219,16 +227,9 @@ class Sampling {
   bool relaxed_;
 };
 
-std::tuple<Tensor, Tensor> sample(const Tensor& logits, const std::optional<Tensor>& given,
-                                  const std::optional<Tensor>& mask,
-                                  const std::optional<Tensor>& tau_f,
-                                  const std::optional<Tensor>& tau_b, std::string_view method,
-                                  at::ArrayRef<double> numbers, double uniform_mix, int64_t seed,
-                                  int64_t offset, int64_t row0, int64_t dim,
-                                  std::optional<int64_t> count) {
-  const CategoricalCall call(
-      logits, Options{mask, tau_f, tau_b, numbers, uniform_mix, seed, offset, row0, dim}, method,
-      given.has_value(), false, "sample");
+Samples draw(const Tensor& logits, const std::optional<Tensor>& given, const Options& options,
+             std::string_view method, std::optional<int64_t> count, bool with_value) {
+  const CategoricalCall call(logits, options, method, given.has_value(), false, "sample");
   // The operator checks its arguments in words; inference mode reaches this kernel without it.
   TORCH_CHECK_VALUE(
       !given || given->numel() == call.N || given->numel() == call.N * count.value_or(1),
@@ -239,10 +240,10 @@ std::tuple<Tensor, Tensor> sample(const Tensor& logits, const std::optional<Tens
     value_shape.insert(value_shape.begin(), *count);
     index_shape.insert(index_shape.begin(), *count);
   }
-  Samples samples{at::empty(value_shape, logits.options()),
+  Samples samples{with_value ? at::empty(value_shape, logits.options()) : Tensor(),
                   at::empty(index_shape, logits.options().dtype(at::kLong)),
                   given ? std::optional(given->contiguous()) : std::nullopt, count.value_or(1)};
-  if (call.N == 0) return {samples.value, samples.index};
+  if (call.N == 0) return samples;
   AT_DISPATCH_FLOATING_TYPES_AND2(at::kHalf, at::kBFloat16, logits.scalar_type(),
                                   "gradthru::sample", [&] {
                                     Sampling<scalar_t> sampling(call, logits, samples);
@@ -250,11 +251,33 @@ std::tuple<Tensor, Tensor> sample(const Tensor& logits, const std::optional<Tens
                                     if (call.path == Path::vector) sampling.along_vector();
                                     if (call.path == Path::scalar) sampling.scalar();
                                   });
-  return {samples.value, samples.index};
+  return samples;
+}
+
+std::tuple<Tensor, Tensor> sample(const Tensor& logits, const std::optional<Tensor>& given,
+                                  const std::optional<Tensor>& mask,
+                                  const std::optional<Tensor>& tau_f,
+                                  const std::optional<Tensor>& tau_b, std::string_view method,
+                                  at::ArrayRef<double> numbers, double uniform_mix, int64_t seed,
+                                  int64_t offset, int64_t row0, int64_t dim,
+                                  std::optional<int64_t> count) {
+  const Options options{mask, tau_f, tau_b, numbers, uniform_mix, seed, offset, row0, dim};
+  const Samples drawn = draw(logits, given, options, method, count, true);
+  return {drawn.value, drawn.index};
+}
+
+Tensor sample_index(const Tensor& logits, const std::optional<Tensor>& given,
+                    const std::optional<Tensor>& mask, const std::optional<Tensor>& tau_f,
+                    const std::optional<Tensor>& tau_b, std::string_view method,
+                    at::ArrayRef<double> numbers, double uniform_mix, int64_t seed, int64_t offset,
+                    int64_t row0, int64_t dim, std::optional<int64_t> count) {
+  const Options options{mask, tau_f, tau_b, numbers, uniform_mix, seed, offset, row0, dim};
+  return draw(logits, given, options, method, count, false).index;
 }
 
 TORCH_LIBRARY_IMPL(gradthru, CPU, m) {
   m.impl("sample", &sample);
+  m.impl("sample_index", &sample_index);
 }
 
 }  // namespace

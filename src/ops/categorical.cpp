@@ -26,6 +26,9 @@ using SampleSignature = std::tuple<Tensor, Tensor>(const Tensor&, const Optional
                                                    const Optional&, const Optional&,
                                                    std::string_view, Numbers, double, SymInt,
                                                    SymInt, SymInt, int64_t, std::optional<SymInt>);
+using IndexSignature = Tensor(const Tensor&, const Optional&, const Optional&, const Optional&,
+                              const Optional&, std::string_view, Numbers, double, SymInt, SymInt,
+                              SymInt, int64_t, std::optional<SymInt>);
 using BackwardSignature = Tensor(const Tensor&, const Tensor&, const Tensor&, const Optional&,
                                  const Optional&, const Optional&, Numbers, double, SymInt, SymInt,
                                  SymInt, int64_t, bool);
@@ -37,6 +40,13 @@ TORCH_LIBRARY_FRAGMENT(gradthru, m) {
       "method, "
       "float[] params, float uniform_mix, SymInt seed, SymInt offset, SymInt row0, int dim, "
       "SymInt? samples) -> (Tensor, Tensor)");
+  // The index alone, without a gradient; -1 for an invalid row, -2 for one that was skipped or has
+  // no category.
+  m.def(
+      "sample_index(Tensor logits, Tensor? index, Tensor? mask, Tensor? tau_f, Tensor? tau_b, str "
+      "method, "
+      "float[] params, float uniform_mix, SymInt seed, SymInt offset, SymInt row0, int dim, "
+      "SymInt? samples) -> Tensor");
 #define GRADTHRU_ESTIMATOR(name, ...)                                                           \
   m.def(#name                                                                                   \
         "_backward(Tensor grad, Tensor logits, Tensor index, Tensor? mask, Tensor? tau_f, "     \
@@ -49,6 +59,11 @@ constexpr std::string_view kBackward = "_backward";
 
 const c10::TypedOperatorHandle<SampleSignature>& sample_op() {
   static const auto op = find_op<SampleSignature>("gradthru::sample");
+  return op;
+}
+
+const c10::TypedOperatorHandle<IndexSignature>& index_op() {
+  static const auto op = find_op<IndexSignature>("gradthru::sample_index");
   return op;
 }
 
@@ -138,6 +153,15 @@ std::tuple<Tensor, Tensor> sample_meta(const Tensor& logits, const Optional& giv
           at::empty_symint(shapes.index, logits.options().dtype(at::kLong))};
 }
 
+Tensor index_meta(const Tensor& logits, const Optional& given, const Optional& mask,
+                  const Optional& tau_f, const Optional& tau_b, std::string_view method,
+                  Numbers params, double uniform_mix, SymInt, SymInt, SymInt, int64_t dim,
+                  std::optional<SymInt> samples) {
+  const Shapes shapes = checked_shapes(
+      {logits, given, mask, tau_f, tau_b, method, params, uniform_mix, dim, samples});
+  return at::empty_symint(shapes.index, logits.options().dtype(at::kLong));
+}
+
 Tensor backward_meta(const Tensor&, const Tensor& logits, const Tensor&, const Optional&,
                      const Optional&, const Optional&, Numbers, double, SymInt, SymInt, SymInt,
                      int64_t, bool) {
@@ -188,6 +212,17 @@ std::tuple<Tensor, Tensor> sample_autograd(const Tensor& logits, const Optional&
   return outputs;
 }
 
+Tensor index_autograd(const Tensor& logits, const Optional& given, const Optional& mask,
+                      const Optional& tau_f, const Optional& tau_b, std::string_view method,
+                      Numbers params, double uniform_mix, SymInt seed, SymInt offset, SymInt row0,
+                      int64_t dim, std::optional<SymInt> samples) {
+  checked_shapes({logits, given, mask, tau_f, tau_b, method, params, uniform_mix, dim, samples});
+  at::AutoDispatchBelowADInplaceOrView guard;
+  return index_op().call(logits, given, mask, tau_f, tau_b, method, params, uniform_mix,
+                         std::move(seed), std::move(offset), std::move(row0), dim,
+                         std::move(samples));
+}
+
 template <size_t position>
 Tensor backward_autograd(const Tensor& grad, const Tensor& logits, const Tensor& index,
                          const Optional& mask, const Optional& tau_f, const Optional& tau_b,
@@ -205,12 +240,14 @@ Tensor backward_autograd(const Tensor& grad, const Tensor& logits, const Tensor&
 
 TORCH_LIBRARY_IMPL(gradthru, Meta, m) {
   m.impl("sample", &sample_meta);
+  m.impl("sample_index", &index_meta);
 #define GRADTHRU_ESTIMATOR(name, ...) m.impl(#name "_backward", &backward_meta);
 #include "gradthru/estimators.def"
 }
 
 TORCH_LIBRARY_IMPL(gradthru, Autograd, m) {
   m.impl("sample", &sample_autograd);
+  m.impl("sample_index", &index_autograd);
 #define GRADTHRU_ESTIMATOR(name, ...) \
   m.impl(#name "_backward", &backward_autograd<static_cast<size_t>(Method::name)>);
 #include "gradthru/estimators.def"

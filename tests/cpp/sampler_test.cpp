@@ -1,9 +1,12 @@
 #include <gtest/gtest.h>
 
+#include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "gradthru/categorical.h"
+#include "gradthru/error.h"
 #include "support/draws.h"
 #include "support/estimators.h"
 #include "support/gradient.h"
@@ -120,6 +123,27 @@ TEST(Index, DoesNotDependOnLayoutOrDim) {
               << what;
           support::expect_same_bits(z.onehot.argmax(shape.dim), z.index, what);
         }
+}
+
+// 7 categories stand in lanes, 100 along the vector, double ones one after the other.
+TEST(Index, AloneIsThatOfSample) {
+  support::Random random(15);
+  for (at::ScalarType dtype : {at::kDouble, at::kFloat, at::kHalf, at::kBFloat16})
+    for (int64_t K : {1, 7, 100})
+      for (const Estimator& e : support::drawing_estimators()) {
+        at::Tensor logits = random.normal({3, K, 11}, 2, dtype);
+        logits.select(0, 1).select(1, 4).fill_(std::numeric_limits<double>::quiet_NaN());
+        const at::Tensor mask = random.normal({K, 11}, 1).gt(-0.5);
+        gradthru::SampleOptions options{.dim = 1, .mask = mask, .key = kKey};
+        const std::string what = to_string(e) + " K=" + std::to_string(K) + c10::toString(dtype);
+        for (const std::optional<int64_t> samples : {std::optional<int64_t>(), {3}}) {
+          options.samples = samples;
+          support::expect_same_bits(sample_index(logits, e, options),
+                                    sample(logits, e, options).index, what);
+        }
+        options.check = true;
+        EXPECT_THROW(sample_index(logits, e, options), gradthru::InvalidInput) << what;
+      }
 }
 
 TEST(Index, PiecesEqualTheWhole) {

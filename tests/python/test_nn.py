@@ -7,6 +7,8 @@ import pickle
 import pytest
 import torch
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.checkpoint import checkpoint
 
 import gradthru
@@ -219,10 +221,25 @@ def test_embedding_replays_skips_and_marks_invalid_rows():
     assert torch.equal(g_weight[:, 0], torch.tensor([1.0, 0.0, 1.0, 0.0]))
 
 
-def test_embedding_keeps_no_onehot_for_the_backward():
+class Results(TorchDispatchMode):
+    """The sizes of all tensors that operators give back."""
+
+    def __init__(self):
+        super().__init__()
+        self.sizes = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        self.sizes += [t.numel() for t in tree_leaves(result) if isinstance(t, torch.Tensor)]
+        return result
+
+
+def test_embedding_builds_no_onehot():
     table, logits, kept = StraightThroughEmbedding(50, 3, "reinmax"), leaf(normal(20, 50)), []
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+    with (Results() as results,
+          torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t)):
         table(logits, key=KEY)
+    assert max(results.sizes) == 20 * 3
     pointers = {t.data_ptr() for t in kept if t.numel() >= logits.numel()}
     assert pointers == {logits.data_ptr()}
 

@@ -52,6 +52,21 @@ def test_sample_passes_opcheck(method, samples):
     opcheck(OPS.sample.default, sample_arguments(argument, method, 1, samples))
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_sample_index_passes_opcheck_and_is_the_index_of_sample(method):
+    argument = logits(5, 4, 2)
+    argument[1, 0, 0] = torch.nan
+    argument[2, :, 1] = -torch.inf
+    for samples in (None, 3):
+        arguments = sample_arguments(argument, method, 1, samples)
+        opcheck(OPS.sample_index.default, arguments)
+        index = OPS.sample_index(*arguments)
+        assert torch.equal(index.clamp(min=-1), OPS.sample(*arguments)[1])
+        assert (index[..., 1, 0] == -1).all()
+        assert (index[..., 2, 1] == -2).all()
+    assert not OPS.sample_index(*sample_arguments(logits(3, 4).requires_grad_(), method)).requires_grad
+
+
 def option_tensors(method, mask, rows):
     """A mask and per-row temperatures, as far as the method takes them."""
     tau = torch.linspace(0.5, 2.0, rows)

@@ -25,7 +25,7 @@ class StochasticBinaryLinear(StochasticBinaryLayer):
 
     Source: Shekhovtsov, Yanush, Flach, NeurIPS 2020, arXiv 2006.03143.
 
-    Example:
+    Examples:
         >>> import torch, gradthru
         >>> hidden = gradthru.nn.StochasticBinaryLinear(784, 200)
         >>> hidden(torch.rand(5, 784), "psa", input="real").shape
@@ -39,14 +39,31 @@ class StochasticBinaryLinear(StochasticBinaryLayer):
         super().__init__([out_features, in_features], coding, device, dtype)
 
     def preactivation(self, x: torch.Tensor) -> torch.Tensor:
-        """a = W x + b, for x [.., in]."""
+        """a = W x + b, in nats: the logits of the units.
+
+        Args:
+            x: [.., in].
+
+        Returns:
+            [.., out].
+
+        Raises:
+            ValueError: another number of inputs.
+        """
         if x.shape[-1:] != self.weight.shape[1:]:
             raise ValueError(f"StochasticBinaryLinear: input must be [.., {self.weight.shape[1]}], "
                              f"got {list(x.shape)}")
         return F.linear(x, self.weight, self.bias)
 
     def spread(self, variance: torch.Tensor) -> torch.Tensor:
-        """The variance of the preactivation of independent inputs with this variance."""
+        """The variance of the preactivation of independent inputs.
+
+        Args:
+            variance: of the inputs, [.., in].
+
+        Returns:
+            [.., out].
+        """
         return F.linear(variance, self.weight.square())
 
     def extra_repr(self) -> str:
@@ -80,7 +97,7 @@ class StochasticBinaryConv2d(StochasticBinaryLayer):
 
     Source: Shekhovtsov, Yanush, Flach, NeurIPS 2020, arXiv 2006.03143.
 
-    Example:
+    Examples:
         >>> import torch, gradthru
         >>> conv = gradthru.nn.StochasticBinaryConv2d(3, 8, 3, stride=2)
         >>> conv(torch.rand(5, 3, 32, 32), "psa", input="real").shape
@@ -116,13 +133,30 @@ class StochasticBinaryConv2d(StochasticBinaryLayer):
                              f"{list(self.weight.shape)}, got {list(x.shape)}")
 
     def preactivation(self, x: torch.Tensor) -> torch.Tensor:
-        """a = W * x + b, for x [B, in, rows, columns]."""
+        """a = W * x + b, in nats: the logits of the units.
+
+        Args:
+            x: [B, in, rows, columns].
+
+        Returns:
+            [B, out, rows', columns'].
+
+        Raises:
+            ValueError: another number of channels, an image smaller than the kernel.
+        """
         assert self.convolution is not None
         self._check(x)
         return F.conv2d(x, self.weight, self.bias, *self.convolution)
 
     def spread(self, variance: torch.Tensor) -> torch.Tensor:
-        """The variance of the preactivation of independent inputs with this variance."""
+        """The variance of the preactivation of independent inputs.
+
+        Args:
+            variance: of the inputs, [B, in, rows, columns].
+
+        Returns:
+            [B, out, rows', columns'].
+        """
         assert self.convolution is not None
         return F.conv2d(variance, self.weight.square(), None, *self.convolution)
 

@@ -35,7 +35,12 @@ class BinarySample(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """Mean and variance of every unit of a layer, independent; no variance where undefined."""
+    """Mean and variance of every unit of a layer, as if they were independent.
+
+    Attributes:
+        mean: like the units.
+        variance: like the units; None where the rule has none, as for real input.
+    """
 
     mean: torch.Tensor
     variance: torch.Tensor | None = None
@@ -104,7 +109,13 @@ class _HardSt(torch.autograd.Function):
 def layer_offsets_used(estimator: EstimatorLike) -> int:
     """Offsets of the random stream that one layer uses for one sample.
 
-    Example:
+    Args:
+        estimator: an `Estimator` or a spec string.
+
+    Raises:
+        ValueError: a spec string that is none; a schedule.
+
+    Examples:
         >>> import gradthru
         >>> gradthru.nn.layer_offsets_used("psa"), gradthru.nn.layer_offsets_used("ap1")
         (1, 0)
@@ -157,11 +168,19 @@ class StochasticBinaryLayer(nn.Module):
         nn.init.uniform_(self.bias, -bound, bound)
 
     def preactivation(self, x: torch.Tensor) -> torch.Tensor:
-        """a = W x + b."""
+        """a = W x + b, in nats: the logits of the units.
+
+        Args:
+            x: input of the layer.
+        """
         raise NotImplementedError
 
     def spread(self, variance: torch.Tensor) -> torch.Tensor:
-        """The variance of the preactivation of independent inputs with this variance."""
+        """The variance of the preactivation of independent inputs.
+
+        Args:
+            variance: of the inputs, like them.
+        """
         raise NotImplementedError
 
     def _check_units(self, x: torch.Tensor) -> None:
@@ -176,7 +195,7 @@ class StochasticBinaryLayer(nn.Module):
         """Samples the units and lets the gradient through by the estimator's rule.
 
         Args:
-            x: input of the layer.
+            x: input of the layer, [.., in] or [B, in, rows, columns].
             estimator: psa, hard_st, concrete, or a pathwise one: a value or a spec string.
             input: what x is: real numbers, as for a first layer, or sampled units in this coding.
             given: states that replace the draw (replay).
@@ -223,12 +242,25 @@ class StochasticBinaryLayer(nn.Module):
     def forward(self, x: torch.Tensor, estimator: EstimatorLike = "psa", *,
                 input: LayerInput = "units", given: torch.Tensor | None = None, check: bool = False,
                 key: Key | None = None, generator: torch.Generator | None = None) -> torch.Tensor:
-        """The units of `sample`."""
+        """The units of `sample`, without their preactivations.
+
+        Args:
+            x, estimator, input, given, check, key, generator: as in `sample`.
+
+        Raises:
+            ValueError: as in `sample`.
+        """
         return self.sample(x, estimator, input=input, given=given, check=check, key=key,
                            generator=generator).x
 
     def moments(self, below: Moments, rule: Propagation, *, key: Key | None = None) -> Moments:
-        """The moments of the units from those of what they see; local_reparam draws with the key.
+        """The moments of the units from those of what they see.
+
+        Args:
+            below: mean and variance of the input; no variance for real numbers.
+            rule: ap1 (means alone), tanh (the same with tanh(a) for the mean, another network), ap2
+                (variances too) or local_reparam (as ap2, but the preactivation is drawn).
+            key: of local_reparam's draws.
 
         Raises:
             ValueError: an unknown rule, local_reparam without a key.

@@ -62,7 +62,8 @@ class StochasticBinarySequential(nn.Module):
         weight, bias: of the head: [C, units], [C].
 
     Raises:
-        ValueError: no layer, layers of two codings, sizes below 1.
+        ValueError: no layer, layers of two codings, an unknown loss, sizes below 1, no units for a
+            convolution on top.
 
     Draws: layer l at ``key.offset`` + what the layers below use (one offset each with psa), example
     i in the rows of batch0 + i: the draws of the whole batch, however it is split, and those of the
@@ -71,7 +72,7 @@ class StochasticBinarySequential(nn.Module):
     Source: Shekhovtsov, Yanush, Flach: Path Sample-Analytic Gradient Estimators for Stochastic
     Binary Networks, NeurIPS 2020, arXiv 2006.03143.
 
-    Example:
+    Examples:
         >>> import torch, gradthru
         >>> from gradthru.nn import StochasticBinaryLinear, StochasticBinarySequential
         >>> net = StochasticBinarySequential(
@@ -121,7 +122,14 @@ class StochasticBinarySequential(nn.Module):
         return self.layers[0].coding
 
     def offsets_used(self, estimator: EstimatorLike) -> int:
-        """How far to move a key between two calls of `forward`."""
+        """How far to move a key between two calls of `forward`.
+
+        Args:
+            estimator: an `Estimator` or a spec string.
+
+        Raises:
+            ValueError: a spec string that is none; a schedule.
+        """
         e = _constant(estimator)
         return layer_offsets_used(e) * self.depth + (e.method == "local_reparam")
 
@@ -180,7 +188,8 @@ class StochasticBinarySequential(nn.Module):
             The mean over the batch, a scalar, in nats.
 
         Raises:
-            ValueError, TypeError: shapes, targets and estimators that do not fit.
+            ValueError: shapes, targets and estimators that do not fit, a key and a generator.
+            TypeError: classes that are not int64.
         """
         e = _constant(estimator)
         k = Key(0) if layer_offsets_used(e) == 0 else chosen(key, generator)
@@ -199,7 +208,18 @@ class StochasticBinarySequential(nn.Module):
     @torch.no_grad()
     def sample(self, x: torch.Tensor, *, batch0: int = 0, key: Key | None = None,
                generator: torch.Generator | None = None) -> list[BinarySample]:
-        """The units of every layer of one sample, drawn as by `forward` with psa; no gradient."""
+        """The units of every layer of one sample, drawn as by `forward` with psa; no gradient.
+
+        Args:
+            x: real, [B, ..].
+            batch0, key, generator: as in `forward`.
+
+        Returns:
+            A `BinarySample` for each layer, from the input up.
+
+        Raises:
+            ValueError: shapes that do not fit, a key and a generator.
+        """
         return self._run(x, _constant("st"), chosen(key, generator), batch0)
 
     @torch.no_grad()
@@ -207,6 +227,12 @@ class StochasticBinarySequential(nn.Module):
                  one_flip_average: bool = True, key: Key | None = None,
                  generator: torch.Generator | None = None) -> Evaluation:
         """Runs the network n times on each example; sample s draws at ``key.offset + s L``.
+
+        Args:
+            x: real, [B, ..].
+            target: as in `loss_of`.
+            n: samples of each example.
+            batch0, one_flip_average, key, generator: as in `forward`.
 
         Raises:
             ValueError: n < 1, shapes that do not fit.
@@ -247,6 +273,10 @@ class StochasticBinarySequential(nn.Module):
         Every unit (channel of a convolution) gets preactivations of mean 0 and standard deviation
         1, where the units below are what the rule makes of them; with ap2 their own variance
         counts.
+
+        Args:
+            x: the batch, real, [B, ..].
+            rule: ap1, tanh or ap2, as in `StochasticBinaryLayer.moments`.
 
         Raises:
             ValueError: local_reparam, which has no fixed moments.

@@ -37,7 +37,7 @@ class CategoricalBottleneck(nn.Module):
 
     Source: the estimators' papers, `gradthru.cite`; uniform_mix: Hafner et al., arXiv 2301.04104.
 
-    Example:
+    Examples:
         >>> import torch, gradthru
         >>> bottleneck = gradthru.nn.CategoricalBottleneck(4, 8, "reinmax(1.3)", uniform_mix=0)
         >>> z = bottleneck(torch.randn(16, 32, requires_grad=True))

@@ -35,12 +35,13 @@ class _Lookup(torch.autograd.Function):
     def forward(logits: torch.Tensor, weight: torch.Tensor, index: torch.Tensor | None,
                 mask: torch.Tensor | None, method: str, params: list[float], uniform_mix: float,
                 seed: int, offset: int, row0: int) -> tuple[torch.Tensor, torch.Tensor]:
-        onehot, drawn = ops.sample(logits, index, mask, None, None, method, params, uniform_mix,
-                                   seed, offset, row0, -1, None)
+        drawn = ops.sample_index(logits, index, mask, None, None, method, params, uniform_mix,
+                                 seed, offset, row0, -1, None)
         rows = F.embedding(drawn.clamp(min=0), weight)
-        # The one-hot of a row without a sample is 0 (skipped) or NaN (invalid).
-        none = onehot[..., :1].to(weight.dtype)
-        return torch.where((drawn < 0).unsqueeze(-1), none, rows), drawn
+        # A row without a sample is NaN where it is invalid (-1), 0 where it was skipped (-2).
+        rows = torch.where((drawn == -1).unsqueeze(-1), torch.nan, rows)
+        rows = torch.where((drawn == -2).unsqueeze(-1), 0.0, rows)
+        return rows, drawn.clamp(min=-1)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -69,7 +70,7 @@ class _Lookup(torch.autograd.Function):
 def lookup(logits: torch.Tensor, weight: torch.Tensor, e: Estimator, key: Key, *,
            index: torch.Tensor | None = None, mask: torch.Tensor | None = None,
            uniform_mix: float = 0.0) -> EmbeddedSample:
-    """Samples a row of weight [K, D] for each row of logits [.., K]; no one-hot is kept."""
+    """Samples a row of weight [K, D] for each row of logits [.., K]; no one-hot is built."""
     e = _constant(e)
     rows, drawn = apply(_Lookup, logits, weight, index, mask, e.method, list(e.params), uniform_mix,
                         signed(key.seed), key.offset, key.row0)
@@ -80,7 +81,7 @@ class StraightThroughEmbedding(nn.Module):
     """A sampled category's row of a table, with an estimator's gradient for the logits.
 
     Equal to ``gradthru.sample(logits, estimator).onehot @ weight``, values and gradients, but a row
-    is looked up and no one-hot is kept for the backward: the logits get the estimator's gradient
+    is looked up and no one-hot is ever built: the logits get the estimator's gradient
     from ``grad @ weight.T``, the table gets that of the row that was looked up.
 
     Args:
@@ -99,7 +100,7 @@ class StraightThroughEmbedding(nn.Module):
 
     Source: the estimators' papers, `gradthru.cite`.
 
-    Example:
+    Examples:
         >>> import torch, gradthru
         >>> table = gradthru.nn.StraightThroughEmbedding(10, 3, "reinmax")
         >>> z = table(torch.randn(5, 10, requires_grad=True), key=gradthru.Key(7))

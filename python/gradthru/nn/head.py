@@ -41,9 +41,10 @@ def loss_of(loss: NetworkLoss, eta: torch.Tensor, target: torch.Tensor) -> torch
         target: y, [B]; squared: [B, C]. Classes out of range are not noticed.
 
     Raises:
-        ValueError, TypeError: shapes or dtypes that do not fit.
+        ValueError: shapes or words that do not fit.
+        TypeError: classes that are not int64.
 
-    Example:
+    Examples:
         >>> import torch, gradthru
         >>> gradthru.nn.loss_of("logistic", torch.zeros(2, 1), torch.tensor([1.0, -1.0]))
         tensor([0.6931, 0.6931])
@@ -148,21 +149,22 @@ def head_loss(x: torch.Tensor, preactivation: torch.Tensor, weight: torch.Tensor
         weight, bias: [C, n], [C].
         target, loss: as in `loss_of`.
         coding: values 0 and 1 ("01") or -1 and 1 ("pm1").
-        signal: what arrives as the gradient of x: the derivative of the loss, or for layers trained
-            by psa what the loss loses when a unit is flipped, f(x) - f(flip_i x).
+        signal: what arrives as the gradient of x: "derivative" of the loss, or for layers trained
+            by psa "flip", what the loss loses when a unit is flipped, f(x) - f(flip_i x).
         one_flip_average: of the value, and so of the gradient of weight and bias.
 
     Returns:
         [B], in nats.
 
     Raises:
-        ValueError, TypeError: shapes, dtypes or words that do not fit.
+        ValueError: shapes or words that do not fit.
+        TypeError: classes that are not int64.
 
     A second derivative is refused.
 
     Source: Shekhovtsov, Yanush, Flach, NeurIPS 2020, arXiv 2006.03143.
 
-    Example:
+    Examples:
         >>> import torch, gradthru
         >>> x, a = torch.ones(1, 2), torch.zeros(1, 2)
         >>> gradthru.nn.head_loss(x, a, torch.ones(1, 2), torch.zeros(1), torch.zeros(1, 1),

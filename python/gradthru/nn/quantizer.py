@@ -121,7 +121,7 @@ class VectorQuantizer(nn.Module):
     Source: van den Oord et al., Neural Discrete Representation Learning, arXiv 1711.00937; the
     estimators' papers, `gradthru.cite`.
 
-    Example:
+    Examples:
         >>> import torch, gradthru
         >>> quantizer = gradthru.nn.VectorQuantizer(16, 4, "reinmax", tau=0.5)
         >>> z = quantizer(torch.randn(8, 10, 4, requires_grad=True))
@@ -190,7 +190,7 @@ class VectorQuantizer(nn.Module):
 
     def forward(self, x: torch.Tensor, *, key: Key | None = None,
                 generator: torch.Generator | None = None) -> Quantized:
-        """Quantizes vectors.
+        """Replaces vectors by codes.
 
         Args:
             x: [.., D]; channels-first images want ``movedim(1, -1)``.
