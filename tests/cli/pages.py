@@ -63,7 +63,8 @@ def node():
 
 def drawn(document, tmp_path):
     """The charts of the page as SVG, and what Vega says about them."""
-    script, given = pathlib.Path(__file__).parent / "render_charts.js", tmp_path / "given.json"
+    tools = pathlib.Path(__file__).resolve().parents[2] / "tools"
+    script, given = tools / "render_charts.js", tmp_path / "given.json"
     given.write_text(json.dumps({"scripts": document.scripts[:3], "specs": document.specs}))
     result = subprocess.run([node(), script, given], capture_output=True, text=True, timeout=60)
     assert result.returncode == 0, result.stderr
