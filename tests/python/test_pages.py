@@ -1,5 +1,6 @@
 """Every estimator has a page of its own, with a chart that its command draws."""
 
+import json
 import pathlib
 import re
 import shlex
@@ -55,3 +56,10 @@ def test_no_chart_and_no_page_is_left_over():
     names = set(gradthru.estimators())
     assert {path.stem for path in (DOCS / "estimators").glob("*.md")} == names
     assert {path.stem for path in (DOCS / "charts").glob("*.svg")} == names
+
+
+def test_the_network_of_the_charts_is_the_one_that_is_shown():
+    text = (DOCS / "fidelity.md").read_text()
+    shown = text[text.index('{"format": "gradthru-sbn"'):]
+    network, _ = json.JSONDecoder().raw_decode(shown)
+    assert network == json.loads((DOCS / "net.json").read_text())
