@@ -16,10 +16,13 @@ def main() -> int:
         wanted = (pathlib.Path(__file__).parent / "requirements.txt").read_text().split()
         return refuse(f"sweep needs {', '.join(missing)}, which {sys.executable} does not have: "
                       f"{sys.executable} -m pip install {' '.join(wanted)}")
-    # After the checks: these modules need what was looked for.
-    from gradthru_sweep import command
+    try:
+        # After the checks: these modules need what was looked for.
+        from gradthru_sweep import command
 
-    return command.main(sys.argv[1:])
+        return command.main(sys.argv[1:])
+    except KeyboardInterrupt:
+        return 130
 
 
 def refuse(why: str) -> int:

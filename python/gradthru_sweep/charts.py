@@ -36,6 +36,7 @@ class Map:
         cell: Spec = {"x": short(x), "y": short(y), "x_value": x, "y_value": y, "value": None,
                       "sd": None, "trial": None, "diagonal": _is_number(x) and x == y,
                       "state": here[0].state if here else "not asked for"}
+        cell["label"] = f"{self._place(cell)}: {cell['state']}"
         if not complete:
             return cell
         best = min(complete, key=lambda r: self._worse(r.value))
@@ -43,6 +44,7 @@ class Map:
         if self.heatmap.over == "mean" and self.others:
             mean = sum(r.value or 0.0 for r in complete) / len(complete)
             cell |= {"value": mean, "sd": None, "trial": None}
+        cell["label"] = f"{self._place(cell)}: {cell['value']}"
         return cell
 
     def _worse(self, value: float | None) -> float:
@@ -109,9 +111,10 @@ class Map:
                   "legend": {"format": ".4~g"}}
         with_value, without = ({"filter": f"{sign}isValid(datum.value)"} for sign in ("", "!"))
         layers: list[Spec] = [
-            {"transform": [with_value], "mark": "rect", "encoding": {**at, "color": colour}},
+            {"transform": [with_value], "mark": "rect",
+             "encoding": {**at, "color": colour, "description": {"field": "label"}}},
             {"transform": [without], "mark": {"type": "rect", "color": EMPTY},
-             "encoding": {**at, "description": {"field": "state"}}},
+             "encoding": {**at, "description": {"field": "label"}}},
             {"transform": [without], "mark": {"type": "text", "fontSize": 8},
              "encoding": {**at, "text": {"field": "state"}}},
             {"transform": [{"filter": "datum.diagonal"}],

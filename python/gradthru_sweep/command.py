@@ -6,10 +6,8 @@ import pathlib
 import sys
 import warnings
 
-from gradthru_sweep import coordinator, plan, study_file
+from gradthru_sweep import study_file
 from gradthru_sweep.mistake import Mistake
-from gradthru_sweep.program import Program
-from gradthru_sweep.worker import Worker
 
 FAILURE, MISTAKE = 1, 2
 
@@ -26,11 +24,17 @@ def main(words: list[str]) -> int:
     given = parser.parse_args(words)
     warnings.simplefilter("ignore")  # of Optuna, about what it calls experimental
     if given.work:
+        from gradthru_sweep.worker import Worker
+
         return Worker(given.path, given.work, given.program).run()
     try:
         study = study_file.load(given.path, given.out)
         if given.workers:
             study = dataclasses.replace(study, workers=given.workers)
+        # Optuna takes most of a second: a mistake in the file is told before.
+        from gradthru_sweep import coordinator, plan
+        from gradthru_sweep.program import Program
+
         if given.plan:
             return plan.print_plan(study, Program(given.program, study))
         return coordinator.sweep(study, given.program, given.join, given.retry_failed)
@@ -38,8 +42,6 @@ def main(words: list[str]) -> int:
         return complain(str(mistake), MISTAKE)
     except (OSError, RuntimeError) as failure:
         return complain(str(failure), FAILURE)
-    except KeyboardInterrupt:
-        return 130
 
 
 def complain(why: str, code: int) -> int:

@@ -29,11 +29,14 @@ DONE, FAILED, INTERRUPTED = 0, 1, 130
 def checked_points(study: Study, program: Program) -> list[Point | None]:
     """The points of a study that is to be made. Everything is checked that can be before any work.
     Errors: Mistake."""
-    points = known_points(study)
-    known = [point for point in points if point is not None]
-    samples = known or sample_points(study)
-    hashes = program.check(samples)
-    program.check_objective(samples[0], program.times(samples[0]))
+    try:
+        points = known_points(study)
+        known = [point for point in points if point is not None]
+        samples = known or sample_points(study)
+        hashes = program.check(samples)
+        program.check_objective(samples[0], program.times(samples[0]))
+    except Mistake as mistake:
+        raise Mistake(f"{study.source}: {mistake}") from None
     if known and (twice := len(hashes) - len(set(map(tuple, hashes)))):
         print(f"gradthru: {twice} of {len(hashes)} trials come to the same run as another one: values that "
               "their method does not use?", file=sys.stderr)
@@ -105,13 +108,14 @@ class Coordinator:
 
     def _ended(self, name: str, code: int) -> None:
         log = self.store.folder / "logs" / f"worker-{name}.txt"
-        if code in (DONE, INTERRUPTED):
+        (self.store.folder / "workers" / name).unlink(missing_ok=True)
+        if code in (DONE, INTERRUPTED) or self.stopping:
             if log.exists() and not log.stat().st_size:
                 log.unlink()
             return
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}, see {log}"
         left = any(not self.store.is_over(a) for a in self.store.attempts().values())
-        again = left and not self.stopping and self.replaced < REPLACEMENTS * self.asked_for
+        again = left and self.replaced < REPLACEMENTS * self.asked_for
         self.display.say(f"a worker ended early ({how})"
                          + ("; another one takes its place, and what it was at is retried" if again else ""))
         if again:

@@ -87,6 +87,7 @@ def _measured(study: Study, program: Program, points: list[Point],
     """Seconds of a trial of each kind that is not known yet, from a few updates and one evaluation."""
     first = {kind_of(point): point for point in reversed(points)}
     found: dict[Kind, float] = {}
+    startup_s = program.startup_s()
     for kind in reversed(first):
         if kind in known or len(found) == KINDS:
             continue
@@ -94,8 +95,8 @@ def _measured(study: Study, program: Program, points: list[Point],
         if times.total_s is None:
             continue
         runs = len(study.seeds_of(first[kind]))
-        found[kind] = runs * (times.total_s - times.process_s) + times.process_s
-        print(f"measured{_named(kind)}: start {duration(times.process_s + (times.start_s or 0))}, {times.steps} updates of "
+        found[kind] = startup_s + runs * times.total_s
+        print(f"measured{_named(kind)}: start {duration(startup_s + (times.start_s or 0))}, {times.steps} updates of "
               f"{1e3 * (times.step_s or 0):.3g} ms, {times.epochs} evaluations of "
               f"{1e3 * (times.epoch_end_s or 0):.3g} ms: {duration(found[kind])} a trial")
     return found

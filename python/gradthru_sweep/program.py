@@ -13,8 +13,6 @@ from gradthru_sweep.mistake import Mistake, did_you_mean
 from gradthru_sweep.space import Point, label
 from gradthru_sweep.study_file import Study
 
-MEASURED = ("epochs", "steps", "start_s", "step_s", "epoch_end_s", "values")
-
 
 @dataclass(frozen=True)
 class Times:
@@ -26,13 +24,12 @@ class Times:
     step_s: float | None
     epoch_end_s: float | None
     values: list[str]
-    process_s: float = 0.0  # until the program is there
 
     @property
     def total_s(self) -> float | None:
         if self.start_s is None or self.step_s is None or self.epoch_end_s is None:
             return None
-        return self.process_s + self.start_s + self.steps * self.step_s + self.epochs * self.epoch_end_s
+        return self.start_s + self.steps * self.step_s + self.epochs * self.epoch_end_s
 
 
 class Program:
@@ -62,6 +59,12 @@ class Program:
         """Measured here, on the first seed."""
         return self._times(point, "time")
 
+    def startup_s(self) -> float:
+        """How long the program takes to be there, measured here."""
+        begin = time.monotonic()
+        subprocess.run([self.path, "--version"], check=True, capture_output=True, env=self.environment)
+        return time.monotonic() - begin
+
     def check_objective(self, point: Point, times: Times) -> None:
         """Errors: Mistake if a run of the point does not end with the objective."""
         metric, known = self.study.metric, times.values
@@ -77,9 +80,7 @@ class Program:
         # Nothing is made, so that no folder may lie in the way.
         command = [*self._run(point), "--set", first, "--out", f"/nonexistent/{os.getpid()}"]
         found = self._ask([*command, f"--dry-run={what}"], "")[0]
-        begin = time.monotonic()
-        subprocess.run([self.path, "--version"], check=True, capture_output=True, env=self.environment)
-        return Times(**{key: found[key] for key in MEASURED}, process_s=time.monotonic() - begin)
+        return Times(**{key: found[key] for key in Times.__dataclass_fields__})
 
     def _run(self, point: Point) -> list[str]:
         words = [self.path, "run", self.study.experiment, "--preset", self.study.preset,

@@ -11,22 +11,24 @@ import contextlib
 import json
 import os
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import optuna
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from gradthru_sweep import study_file
 from gradthru_sweep.files import write_atomically
+from gradthru_sweep.locks import OwnedLock, held
 from gradthru_sweep.mistake import Mistake
 from gradthru_sweep.space import Point
 from gradthru_sweep.study_file import RESUMABLE, Study
 
 STUDY, CONFIG, RECORD, JOURNAL = "study", "study.toml", "study.json", "journal.log"
-OURS = (CONFIG, RECORD, JOURNAL, f"{STUDY}.lock", f"{JOURNAL}.lock", "workers", "trials", "logs")
+OURS = (CONFIG, RECORD, JOURNAL, f"{STUDY}.lock", f"{JOURNAL}.lock", f"{STUDY}.lock.left", f"{JOURNAL}.lock.left",
+        "workers", "trials", "logs")
 
 
 class Journal(JournalFileBackend):
@@ -34,7 +36,7 @@ class Journal(JournalFileBackend):
     one: otherwise the two would be one that nobody can read."""
 
     def __init__(self, path: pathlib.Path) -> None:
-        self._path, self._own_lock = path, JournalFileOpenLock(str(path))
+        self._path, self._own_lock = path, OwnedLock(path)
         super().__init__(str(path), self._own_lock)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
@@ -55,15 +57,6 @@ def _ends_line(file: Any, end: int) -> bool:
     return bool(file.read(1) == b"\n")
 
 
-@contextlib.contextmanager
-def held(lock: JournalFileOpenLock) -> Iterator[None]:
-    lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 class Store:
     """An open study."""
 
@@ -73,7 +66,7 @@ class Store:
         record = json.loads((folder / RECORD).read_text())
         self.plain: dict[str, Any] = record["plain"]
         self.config = study_file.load(folder / CONFIG, str(folder), self.plain["study"])
-        self.lock = JournalFileOpenLock(str(folder / STUDY))
+        self.lock = OwnedLock(folder / STUDY)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.study = optuna.load_study(study_name=STUDY,
                                        storage=JournalStorage(Journal(folder / JOURNAL)))
@@ -191,7 +184,7 @@ def open_or_create(study: Study, folder: pathlib.Path, points: list[Point | None
     by its record, which comes last."""
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    with held(JournalFileOpenLock(str(folder / STUDY))):
+    with held(OwnedLock(folder / STUDY)):
         require_same(study, folder)
         if not exists(folder):
             (folder / JOURNAL).unlink(missing_ok=True)

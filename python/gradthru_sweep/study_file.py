@@ -37,8 +37,9 @@ class Heatmap:
 
 @dataclass(frozen=True)
 class Study:
-    """One study file. `text` is the file as it was read."""
+    """One study file. `text` is the file as it was read, `source` its name in messages."""
 
+    source: str
     text: str
     name: str
     experiment: str
@@ -117,7 +118,7 @@ def load(path: pathlib.Path, out: str | None = None, name: str | None = None) ->
     file."""
     try:
         text = path.read_text(encoding="utf-8")
-        return _read(text, tomllib.loads(text), name or path.stem, out)
+        return _read(str(path), text, name or path.stem, out)
     except (OSError, UnicodeDecodeError) as error:
         why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "no UTF-8"
         raise Mistake(f"cannot read '{path}': {why}") from None
@@ -127,7 +128,8 @@ def load(path: pathlib.Path, out: str | None = None, name: str | None = None) ->
         raise Mistake(f"{path}: {mistake}") from None
 
 
-def _read(text: str, table: dict[str, Any], stem: str, out: str | None) -> Study:
+def _read(source: str, text: str, stem: str, out: str | None) -> Study:
+    table = tomllib.loads(text)
     top = _Reader(table, "", KEYS)
     name = top.text("study", stem)
     if not re.fullmatch(r"[\w.+-]+", name):
@@ -170,7 +172,7 @@ def _read(text: str, table: dict[str, Any], stem: str, out: str | None) -> Study
     plain["pruning"] = repr(pruning)
     plain["heatmap"] = repr(heatmap)
     folder = pathlib.Path(out or top.text("out", f"runs/sweep-{name}"))
-    return Study(text=text, name=name, out=folder, unequal=unequal, fixed=fixed, space=axes,
+    return Study(source=source, text=text, name=name, out=folder, unequal=unequal, fixed=fixed, space=axes,
                  pruning=pruning, heatmap=heatmap, plain=plain,
                  **{k: plain[k] for k in ("experiment", "preset", "objective", "direction", "sampler",
                                           "trials", "seed", "seeds", "workers", "threads", "retries")})

@@ -16,7 +16,7 @@ from gradthru_sweep.store import Store
 from gradthru_sweep.study_file import Pruning
 from gradthru_sweep.trial import Child, Intermediate, Result, in_use, result_of, run_folders
 
-LEAST_POLL_S, MOST_POLL_S = 0.02, 0.5
+LEAST_POLL_S, MOST_POLL_S = 0.02, 0.25
 IDLE_S = 0.5
 IN_USE_S = 60.0
 
