@@ -27,6 +27,8 @@ def known_points(study: Study) -> list[Point | None]:
         if not points:
             raise Mistake("the grid is empty: unequal leaves no point of the space")
         return list(points)
+    if study.sampler == "points":
+        return list(study.points)
     if study.sampler == "random":
         return list(_random_points(study))
     return [None] * study.trials

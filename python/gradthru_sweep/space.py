@@ -113,6 +113,16 @@ def grid(space: Space, unequal: Sequence[tuple[str, str]]) -> Iterator[Point]:
             yield point
 
 
+def axes_of(points: Sequence[Point]) -> dict[str, list[Scalar]]:
+    """The values that points have, by key, in the order they come."""
+    values: dict[str, list[Scalar]] = {name: [] for name in points[0]}
+    for point in points:
+        for name, value in point.items():
+            if value not in values[name]:
+                values[name].append(value)
+    return values
+
+
 def allowed(point: Point, unequal: Sequence[tuple[str, str]]) -> bool:
     return all(point[a] != point[b] for a, b in unequal)
 

@@ -12,12 +12,12 @@ from gradthru_sweep import space as spaces
 from gradthru_sweep.mistake import Mistake, did_you_mean
 from gradthru_sweep.space import Choices, Space
 
-SAMPLERS = ("grid", "random", "tpe")
+SAMPLERS = ("grid", "points", "random", "tpe")
 PRUNERS = ("median", "asha")
 # What may change when a study is gone on with: how, not what.
 RESUMABLE = ("workers", "threads", "retries", "trials", "heatmap")
 KEYS = ("study", "experiment", "preset", "out", "objective", "direction", "sampler", "trials", "seed",
-        "seeds", "workers", "threads", "retries", "unequal", "set", "space", "pruning", "heatmap")
+        "seeds", "workers", "threads", "retries", "unequal", "set", "space", "points", "pruning", "heatmap")
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class Study:
     unequal: list[tuple[str, str]]
     fixed: dict[str, Any]
     space: Space
+    points: list[spaces.Point]  # of the sampler that is called so
     pruning: Pruning | None
     heatmap: Heatmap | None
     plain: dict[str, Any] = field(repr=False)  # the file with its defaults, to be compared
@@ -136,7 +137,9 @@ def _read(source: str, text: str, stem: str, out: str | None) -> Study:
         raise Mistake(f"study wants letters, digits and ._+- only, got '{name}'")
     sampler = top.text("sampler", "grid", SAMPLERS)
     fixed = _flat(top.inner("set"), "set")
-    axes = {k: spaces.read_axis(k, v) for k, v in _flat(top.inner("space"), "space").items()}
+    points = _points(table, sampler)
+    lists = spaces.axes_of(points) if points else _flat(top.inner("space"), "space")
+    axes = {k: spaces.read_axis(k, v) for k, v in lists.items()}
     seeds = _seeds(table.get("seeds", "0"))
     unequal = _unequal(table.get("unequal", []), axes, sampler)
     _check_names(fixed, axes, "seeds" in table)
@@ -145,9 +148,9 @@ def _read(source: str, text: str, stem: str, out: str | None) -> Study:
     for key, axis in axes.items():
         if sampler == "grid" and not isinstance(axis, Choices):
             raise Mistake(f"space: {key} is a range; the grid wants a list of values")
-    if sampler == "grid" and "trials" in table:
+    if sampler in ("grid", "points") and "trials" in table:
         raise Mistake("trials is for random and tpe; a grid has as many as it has points")
-    trials = 0 if sampler == "grid" else top.integer("trials", None, 1)
+    trials = 0 if sampler in ("grid", "points") else top.integer("trials", None, 1)
     plain: dict[str, Any] = {
         "study": name,
         "experiment": top.text("experiment"),
@@ -164,6 +167,7 @@ def _read(source: str, text: str, stem: str, out: str | None) -> Study:
         "unequal": [list(pair) for pair in unequal],
         "set": {k: spaces.toml_text(v) for k, v in fixed.items()},
         "space": {k: repr(axis) for k, axis in axes.items()},
+        "points": [{k: spaces.toml_text(v) for k, v in point.items()} for point in points],
     }
     if plain["objective"].partition(".")[0] not in ("best", "final", plain["objective"]):
         raise Mistake(f"objective wants a value of summary.json such as test_nelbo or "
@@ -172,7 +176,7 @@ def _read(source: str, text: str, stem: str, out: str | None) -> Study:
     plain["pruning"] = repr(pruning)
     plain["heatmap"] = repr(heatmap)
     folder = pathlib.Path(out or top.text("out", f"runs/sweep-{name}"))
-    return Study(source=source, text=text, name=name, out=folder, unequal=unequal, fixed=fixed, space=axes,
+    return Study(source=source, text=text, name=name, out=folder, unequal=unequal, fixed=fixed, space=axes, points=points,
                  pruning=pruning, heatmap=heatmap, plain=plain,
                  **{k: plain[k] for k in ("experiment", "preset", "objective", "direction", "sampler",
                                           "trials", "seed", "seeds", "workers", "threads", "retries")})
@@ -190,6 +194,27 @@ def _flat(table: dict[str, Any], where: str, prefix: str = "") -> dict[str, Any]
         else:
             raise Mistake(f"{where}: {prefix}{key} wants a text, number, boolean or list")
     return result
+
+
+def _points(table: dict[str, Any], sampler: str) -> list[spaces.Point]:
+    """The tables [[points]], each with the same keys."""
+    if ("points" in table) != (sampler == "points"):
+        raise Mistake('points = [{key = value, …}, …] and sampler = "points" go together')
+    if sampler != "points":
+        return []
+    given = table["points"]
+    if not isinstance(given, list) or not given or not all(isinstance(p, dict) and p for p in given):
+        raise Mistake(f"points wants tables with keys and values, got {given!r}")
+    if "space" in table or table.get("unequal"):
+        raise Mistake("points say all; [space] and unequal are for the other samplers")
+    points = [_flat(point, "points") for point in given]
+    for point in points:
+        if set(point) != set(points[0]):
+            raise Mistake(f"points: all want the same keys; {', '.join(points[0])} and {', '.join(point)} differ")
+        for key, value in point.items():
+            if not isinstance(value, (str, int, float)):
+                raise Mistake(f"points: {key} wants a text, number or boolean, got {value!r}")
+    return [{key: point[key] for key in points[0]} for point in points]
 
 
 def _seeds(value: Any) -> list[int]:

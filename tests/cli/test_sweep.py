@@ -331,6 +331,16 @@ def test_random_points_follow_from_the_seed(tmp_path):
     assert len({p["tau_f"] for p in points(0)}) == 4
 
 
+def test_points_are_taken_as_they_are(tmp_path):
+    path = study(tmp_path, head='sampler = "points"\npoints = [{tau_f = 1.0, tau_b = 2.0, p = 3}, '
+                                "{p = 2, tau_f = 0.5, tau_b = 2.0}]")
+    path.write_text(path.read_text().partition("[space]")[0])
+    read = load(path)
+    assert known_points(read) == [{"tau_f": 1.0, "tau_b": 2.0, "p": 3}, {"tau_f": 0.5, "tau_b": 2.0, "p": 2}]
+    assert read.assignments(known_points(read)[1]) == [
+        'methods=["st(tau_f=0.5,tau_b=2.0)"]', "epochs=8", "steps_per_epoch=100", "p=2", 'seeds="0"']
+
+
 # --- mistakes ------------------------------------------------------------------------------------
 
 
@@ -361,10 +371,11 @@ def refused(tmp_path, monkeypatch, capsys):
         ({"fixed": 'method = "st({tau})"'}, ["a template uses {tau}"]),
         ({"head": "smapler = 1"}, ["unknown key 'smapler'", "did you mean 'sampler'"]),
         ({"head": 'sampler = "tpe"'}, ["trials is missing"]),
-        ({"head": 'sampler = "grit"'}, ["sampler wants grid or random or tpe, got 'grit'"]),
+        ({"head": 'sampler = "grit"'}, ["sampler wants grid or points or random or tpe, got 'grit'"]),
         ({"head": "trials = 3"}, ["trials is for random and tpe"]),
         ({"head": "workers = 0"}, ["workers wants an integer >= 1, got 0"]),
         ({"head": 'seeds = "4..2"'}, ["seeds wants 0..4 or 0,2,5"]),
+        ({"head": 'sampler = "points"'}, ["points = [{key = value, …}, …]", "go together"]),
         ({"head": 'unequal = [["p", "q"]]'}, ["unequal: 'q' is not in the space"]),
         ({"tail": '[heatmap]\nx = "p"\ny = "q"'}, ["heatmap: 'q' is not in the space"]),
         ({"tail": '[pruning]\nmethod = "meadian"'}, ["pruning: method wants median or asha"]),
