@@ -35,7 +35,8 @@ sys.path.insert(0, str(ENGINE))
 from gradthru_sweep import command  # noqa: E402
 from gradthru_sweep.alive import GRACE_S, Presence, machine  # noqa: E402
 from gradthru_sweep.locks import OwnedLock  # noqa: E402
-from gradthru_sweep.points import known_points  # noqa: E402
+from gradthru_sweep.points import known_points, sample_points  # noqa: E402
+from gradthru_sweep.program import Program  # noqa: E402
 from gradthru_sweep.store import Journal  # noqa: E402
 from gradthru_sweep.study_file import load  # noqa: E402
 
@@ -339,6 +340,18 @@ def test_points_are_taken_as_they_are(tmp_path):
     assert known_points(read) == [{"tau_f": 1.0, "tau_b": 2.0, "p": 3}, {"tau_f": 0.5, "tau_b": 2.0, "p": 2}]
     assert read.assignments(known_points(read)[1]) == [
         'methods=["st(tau_f=0.5,tau_b=2.0)"]', "epochs=8", "steps_per_epoch=100", "p=2", 'seeds="0"']
+
+
+def test_the_studies_of_the_docs_can_be_run(tmp_path):
+    text = (ENGINE.parent / "docs" / "sweeps.md").read_text()
+    blocks = re.findall(r"^    experiment = .*\n(?:    .*\n|\n(?=    ))*", text, re.MULTILINE)
+    assert len(blocks) >= 3
+    for block in blocks:
+        path = tmp_path / "docs.toml"
+        path.write_text(re.sub("^    ", "", block, flags=re.MULTILINE))
+        read = load(path)
+        points = [p for p in known_points(read) if p is not None] or sample_points(read)
+        assert len(Program(PROGRAM, read).check(points)) == len(points)
 
 
 # --- mistakes ------------------------------------------------------------------------------------
