@@ -9,13 +9,17 @@ MODULES = {"optuna": "Optuna", "rich": "Rich", "vl_convert": "vl-convert"}
 
 def main() -> int:
     if sys.version_info < (3, 11):
-        return refuse(f"sweep wants Python 3.11 or newer, got {sys.version.split()[0]} ({sys.executable}); "
-                      "GRADTHRU_PYTHON names another")
+        return refuse(
+            f"sweep wants Python 3.11 or newer, got {sys.version.split()[0]} ({sys.executable}); "
+            "GRADTHRU_PYTHON names another"
+        )
     missing = [name for module, name in MODULES.items() if importlib.util.find_spec(module) is None]
     if missing:
         wanted = (pathlib.Path(__file__).parent / "requirements.txt").read_text().split()
-        return refuse(f"sweep needs {', '.join(missing)}, which {sys.executable} does not have: "
-                      f"{sys.executable} -m pip install {' '.join(wanted)}")
+        return refuse(
+            f"sweep needs {', '.join(missing)}, which {sys.executable} does not have: "
+            f"{sys.executable} -m pip install {' '.join(wanted)}"
+        )
     try:
         # After the checks: these modules need what was looked for.
         from gradthru_sweep import command

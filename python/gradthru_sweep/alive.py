@@ -1,5 +1,6 @@
 """Which workers are alive, on this machine and on others that share the study's folder."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -18,17 +19,18 @@ def machine() -> str:
 
 
 class Presence:
-    """A worker's sign of life: a file that it holds locked and touches every few seconds. The kernel
-    drops the lock with the process, so that its death shows at once on its own machine; elsewhere it
-    shows when the file has not been touched for a while. Clocks of machines are never compared: both
-    times are the file system's."""
+    """A worker's sign of life: a file that it holds locked and touches every few seconds. The
+    kernel drops the lock with the process, so that its death shows at once on its own machine;
+    elsewhere it shows when the file has not been touched for a while. Clocks of machines are never
+    compared: both times are the file system's."""
 
     def __init__(self, folder: pathlib.Path, name: str) -> None:
         self.path = folder / name
         self.name, self._stop = name, threading.Event()
         folder.mkdir(exist_ok=True)
         self._file = open(self.path, "w")
-        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.suppress(OSError):  # a file system without locks: it is touched
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         json.dump({"machine": machine(), "pid": os.getpid()}, self._file)
         self._file.flush()
         self._beat = threading.Thread(target=self._touch, daemon=True)
@@ -37,8 +39,12 @@ class Presence:
         self._beat.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._stop.set()
         self._beat.join()
         self.path.unlink(missing_ok=True)
@@ -60,12 +66,15 @@ class Presence:
             with open(path) as file:
                 if json.load(file)["machine"] == machine():
                     return is_locked(file.fileno())
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError, KeyError):
+            pass  # no locks here, or it is writing this
+        try:
             os.utime(self.path)
             return os.stat(self.path).st_mtime - os.stat(path).st_mtime < GRACE_S
         except FileNotFoundError:
             return False
-        except (ValueError, KeyError):
-            return os.stat(self.path).st_mtime - os.stat(path).st_mtime < GRACE_S
 
 
 def is_locked(descriptor: int) -> bool:

@@ -17,7 +17,7 @@ from gradthru_sweep.program import Program
 from gradthru_sweep.results import Row, counts, ranked, rows_of, write_results
 from gradthru_sweep.space import Point, label
 from gradthru_sweep.store import Store
-from gradthru_sweep.study_file import Study
+from gradthru_sweep.study import Study
 from gradthru_sweep.trial import interrupted_with_parent
 
 LOOK_S = 0.3
@@ -38,8 +38,11 @@ def checked_points(study: Study, program: Program) -> list[Point | None]:
     except Mistake as mistake:
         raise Mistake(f"{study.source}: {mistake}") from None
     if known and (twice := len(hashes) - len(set(map(tuple, hashes)))):
-        print(f"gradthru: {twice} of {len(hashes)} trials come to the same run as another one: values that "
-              "their method does not use?", file=sys.stderr)
+        print(
+            f"gradthru: {twice} of {len(hashes)} trials come to the same run as another one: "
+            "values that their method does not use?",
+            file=sys.stderr,
+        )
     return points
 
 
@@ -87,10 +90,23 @@ class Coordinator:
         log = self.store.folder / "logs" / f"worker-{name}.txt"
         with open(log, "ab") as file:
             self.workers[name] = subprocess.Popen(
-                [sys.executable, "-m", "gradthru_sweep", "--work", name, "--program", self.program,
-                 str(self.store.folder)],
-                env=os.environ | {"OMP_NUM_THREADS": "1"}, stdin=subprocess.DEVNULL, stdout=file,
-                stderr=file, start_new_session=True, preexec_fn=interrupted_with_parent)
+                [
+                    sys.executable,
+                    "-m",
+                    "gradthru_sweep",
+                    "--work",
+                    name,
+                    "--program",
+                    self.program,
+                    str(self.store.folder),
+                ],
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+                preexec_fn=interrupted_with_parent,
+            )
 
     def _look(self) -> list[Row]:
         for name, process in list(self.workers.items()):
@@ -113,11 +129,17 @@ class Coordinator:
             if log.exists() and not log.stat().st_size:
                 log.unlink()
             return
-        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}, see {log}"
+        how = (
+            f"killed by {signal.Signals(-code).name}"
+            if code < 0
+            else f"exit code {code}, see {log}"
+        )
         left = any(not self.store.is_over(a) for a in self.store.attempts().values())
         again = left and self.replaced < REPLACEMENTS * self.asked_for
-        self.display.say(f"a worker ended early ({how})"
-                         + ("; another one takes its place, and what it was at is retried" if again else ""))
+        self.display.say(
+            f"a worker ended early ({how})"
+            + ("; another one takes its place, and what it was at is retried" if again else "")
+        )
         if again:
             self.replaced += 1
             self._start()
@@ -134,18 +156,25 @@ class Coordinator:
         write_results(self.store, rows, charts.write_charts(self.store, rows))
         found = counts(rows)
         print(f"\n{', '.join(f'{n} {state}' for state, n in found.items() if n)}")
+        objective = self.store.config.objective
         for row in ranked(self.store, rows)[:3]:
-            print(f"  trial {row.trial}: {self.store.config.objective} {row.value:.6g} ({label(row.params)})")
+            print(f"  trial {row.trial}: {objective} {row.value:.6g} ({label(row.params)})")
         print(f"study: {os.path.relpath(self.store.folder)}")
         if self.stopping:
             print("interrupted: saved; go on with the same command")
             return INTERRUPTED
         if found["running"] or found["waiting"]:
-            print("gradthru: workers ended before the study; go on with the same command", file=sys.stderr)
+            print(
+                "gradthru: workers ended before the study; go on with the same command",
+                file=sys.stderr,
+            )
             return FAILED
         if found["failed"]:
-            print(f"gradthru: {found['failed']} of {len(rows)} trials failed; --retry-failed runs them again",
-                  file=sys.stderr)
+            print(
+                f"gradthru: {found['failed']} of {len(rows)} trials failed; "
+                "--retry-failed runs them again",
+                file=sys.stderr,
+            )
             return FAILED
         return DONE
 
@@ -155,5 +184,3 @@ def sweep(study: Study, program: str, join: bool, retry_failed: bool) -> int:
     if retry_failed and (again := opened.retry_failed()):
         print(f"{again} failed trials are run again")
     return Coordinator(opened, program, study.workers).run()
-
-

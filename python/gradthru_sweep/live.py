@@ -32,7 +32,9 @@ class Display:
     def __init__(self, store: Store, workers: int) -> None:
         self.store, self.workers = store, workers
         self.console = Console(highlight=False, soft_wrap=True)
-        self.live = Live(console=self.console, auto_refresh=False) if self.console.is_terminal else None
+        self.live = (
+            Live(console=self.console, auto_refresh=False) if self.console.is_terminal else None
+        )
         self.told: dict[int, str] = {}
         self.rows: list[Row] = []
 
@@ -41,8 +43,12 @@ class Display:
             self.live.__enter__()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self.live:
             self.live.__exit__(kind, error, trace)
 
@@ -89,12 +95,20 @@ class Display:
             table.add_section()
         for i, row in enumerate(best):
             self._add(table, row, "bold green" if i == 0 else "")
-        return Group(table, Text(f"{study.objective}, {study.direction}; best below what runs", "dim"))
+        return Group(
+            table, Text(f"{study.objective}, {study.direction}; best below what runs", "dim")
+        )
 
     def _add(self, table: Table, row: Row, style: str) -> None:
         value = row.value if row.value is not None else row.intermediate
-        cells = [str(row.trial), row.state, "" if row.epoch is None else str(row.epoch), number(value),
-                 number(row.sd), "" if row.wall_s is None else duration(row.wall_s)]
+        cells = [
+            str(row.trial),
+            row.state,
+            "" if row.epoch is None else str(row.epoch),
+            number(value),
+            number(row.sd),
+            "" if row.wall_s is None else duration(row.wall_s),
+        ]
         cells += [short(row.params[k]) if k in row.params else "" for k in self.store.config.space]
         table.add_row(*cells, style=style)
 
@@ -113,5 +127,3 @@ def seconds_left(rows: list[Row], workers: int) -> float | None:
     times = [row.elapsed_s for row in rows if row.state in OVER and row.elapsed_s]
     left = sum(row.state not in OVER for row in rows)
     return sum(times) / len(times) * left / max(1, min(workers, left)) if times and left else None
-
-

@@ -17,8 +17,10 @@ MOST_WAIT_S = 0.25
 
 class OwnedLock(JournalFileOpenLock):
     """Optuna's lock is a file that only one process can create, which holds on any file system that
-    machines share. One that a killed process left is in the way there for half a minute; here the file
-    says whose it is, and a process of the same machine takes it away at once when its owner is gone."""
+    machines share. One that a killed process left is in the way there for half a minute; here the
+    file says whose it is, and a process of the same machine takes it away at once when its owner is
+    gone.
+    """
 
     def __init__(self, path: pathlib.Path) -> None:
         super().__init__(str(path))
@@ -63,7 +65,7 @@ def _place() -> str:
 
 
 def _owner(process: int) -> str:
-    """Place, process id and when the process was started, as ids are used again; "" if it is gone."""
+    """Place, process id and start time, as ids are used again; "" if the process is gone."""
     try:
         stat = pathlib.Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):

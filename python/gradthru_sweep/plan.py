@@ -1,6 +1,7 @@
 """`gradthru sweep --plan`: what would run, and how long, from times measured here."""
 
 import os
+import shlex
 
 from gradthru_sweep import store
 from gradthru_sweep.coordinator import checked_points
@@ -9,7 +10,7 @@ from gradthru_sweep.points import sample_points
 from gradthru_sweep.program import Program
 from gradthru_sweep.results import Row, counts, rows_of
 from gradthru_sweep.space import Point, Scalar, label
-from gradthru_sweep.study_file import Study
+from gradthru_sweep.study import Study
 
 SHOWN = 20  # trials
 KINDS = 8  # that are measured
@@ -28,15 +29,19 @@ def print_plan(study: Study, program: Program) -> int:
     points = checked_points(study, program)
     rows = rows_of(store.Store(study.out)) if store.exists(study.out) else []
     runs = len(study.seeds)
-    print(f"{study.name}: {len(points)} trials ({study.sampler}) of {study.experiment}, preset {study.preset}, "
-          f"{runs} {'run' if runs == 1 else 'runs'} each; {study.direction} {study.objective}")
+    print(
+        f"{study.name}: {len(points)} trials ({study.sampler}) of {study.experiment}, "
+        f"preset {study.preset}, "
+        f"{runs} {'run' if runs == 1 else 'runs'} each; {study.direction} {study.objective}"
+    )
     for number, point in enumerate(points[:SHOWN]):
         said = label(point) if point is not None else "as the sampler says"
         print(f"  trial {number}: {said}" + _state(rows, number))
     if len(points) > SHOWN:
         print(f"  … and {len(points) - SHOWN} more")
     first = next((p for p in points if p is not None), None) or sample_points(study)[0]
-    print(f"trial 0 is: {' '.join(_quoted(word) for word in program.run_command(first, study.out))}")
+    words = [os.path.basename(program.path), *program.plain_command(first)[1:]]
+    print(f"{'trial 0' if points[0] else 'a trial'} is: {shlex.join(words)}")
     _print_time(study, program, points, rows)
     return 0
 
@@ -45,29 +50,32 @@ def _state(rows: list[Row], number: int) -> str:
     return f" [{rows[number].state}]" if number < len(rows) else ""
 
 
-def _quoted(word: str) -> str:
-    plain = all(c.isalnum() or c in "_-./=," for c in word)
-    return os.path.basename(word) if word.endswith("/gradthru") else word if plain else f"'{word}'"
-
-
-def _print_time(study: Study, program: Program, points: list[Point | None], rows: list[Row]) -> None:
+def _print_time(
+    study: Study, program: Program, points: list[Point | None], rows: list[Row]
+) -> None:
     over = {row.trial for row in rows if row.state in ("complete", "diverged", "pruned", "failed")}
     left = [p for number, p in enumerate(points) if number not in over]
     if rows:
-        print(f"there already: {', '.join(f'{n} {state}' for state, n in counts(rows).items() if n)}")
+        print(
+            f"there already: {', '.join(f'{n} {state}' for state, n in counts(rows).items() if n)}"
+        )
     if not left:
         print("nothing is left to run")
         return
     seconds = _from_finished(rows) or {}
-    seconds |= _measured(study, program, [p for p in left if p is not None] or sample_points(study), seconds)
+    seconds |= _measured(
+        study, program, [p for p in left if p is not None] or sample_points(study), seconds
+    )
     if not seconds:
         print("how long cannot be told: a run is not ready for its first update in a few seconds")
         return
     usual = sum(seconds.values()) / len(seconds)
     total = sum(seconds.get(kind_of(p), usual) if p is not None else usual for p in left)
     workers = min(study.workers, len(left))
-    print(f"{len(left)} trials, {workers} {'worker' if workers == 1 else 'workers'}: "
-          f"about {duration(total / workers)}" + (", less what is pruned" if study.pruning else ""))
+    print(
+        f"{len(left)} trials, {workers} {'worker' if workers == 1 else 'workers'}: "
+        f"about {duration(total / workers)}" + (", less what is pruned" if study.pruning else "")
+    )
 
 
 def _from_finished(rows: list[Row]) -> dict[Kind, float]:
@@ -82,9 +90,10 @@ def _from_finished(rows: list[Row]) -> dict[Kind, float]:
     return found
 
 
-def _measured(study: Study, program: Program, points: list[Point],
-              known: dict[Kind, float]) -> dict[Kind, float]:
-    """Seconds of a trial of each kind that is not known yet, from a few updates and one evaluation."""
+def _measured(
+    study: Study, program: Program, points: list[Point], known: dict[Kind, float]
+) -> dict[Kind, float]:
+    """Seconds of a trial of each kind that is not known yet: a few updates, one evaluation."""
     first = {kind_of(point): point for point in reversed(points)}
     found: dict[Kind, float] = {}
     startup_s = program.startup_s()
@@ -96,9 +105,12 @@ def _measured(study: Study, program: Program, points: list[Point],
             continue
         runs = len(study.seeds_of(first[kind]))
         found[kind] = startup_s + runs * times.total_s
-        print(f"measured{_named(kind)}: start {duration(startup_s + (times.start_s or 0))}, {times.steps} updates of "
-              f"{1e3 * (times.step_s or 0):.3g} ms, {times.epochs} evaluations of "
-              f"{1e3 * (times.epoch_end_s or 0):.3g} ms: {duration(found[kind])} a trial")
+        print(
+            f"measured{_named(kind)}: start {duration(startup_s + (times.start_s or 0))}, "
+            f"{times.steps} updates of "
+            f"{1e3 * (times.step_s or 0):.3g} ms, {times.epochs} evaluations of "
+            f"{1e3 * (times.epoch_end_s or 0):.3g} ms: {duration(found[kind])} a trial"
+        )
     return found
 
 

@@ -14,14 +14,14 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from gradthru_sweep import space as spaces
 from gradthru_sweep.mistake import Mistake
 from gradthru_sweep.space import Axis, Choices, Point, Space
-from gradthru_sweep.study_file import Study
+from gradthru_sweep.study import Study
 
 MANY_DRAWS = 1000  # in vain, one after the other
 
 
 def known_points(study: Study) -> list[Point | None]:
-    """One entry per trial: its values, or None where they are for the sampler to say once the trials
-    before it are known. Errors: Mistake."""
+    """One entry per trial: its values, or None where they are for the sampler to say once the
+    trials before it are known. Errors: Mistake."""
     if study.sampler == "grid":
         points = list(spaces.grid(study.space, study.unequal))
         if not points:
@@ -38,7 +38,10 @@ def sample_points(study: Study) -> list[Point]:
     """Points that between them have every choice and both ends of every range."""
     ends = {name: _ends(axis) for name, axis in study.space.items()}
     first = {name: values[0] for name, values in ends.items()}
-    return [first, *({**first, name: value} for name, values in ends.items() for value in values[1:])]
+    return [
+        first,
+        *({**first, name: value} for name, values in ends.items() for value in values[1:]),
+    ]
 
 
 def _ends(axis: Axis) -> list[spaces.Scalar]:
@@ -62,10 +65,13 @@ def suggested(trial: optuna.Trial, space: Space) -> Point:
             assert choice is not None
             point[name] = choice
         elif axis.integer:
-            point[name] = trial.suggest_int(name, int(axis.low), int(axis.high),
-                                            step=int(axis.step or 1), log=axis.log)
+            point[name] = trial.suggest_int(
+                name, int(axis.low), int(axis.high), step=int(axis.step or 1), log=axis.log
+            )
         else:
-            point[name] = trial.suggest_float(name, axis.low, axis.high, step=axis.step, log=axis.log)
+            point[name] = trial.suggest_float(
+                name, axis.low, axis.high, step=axis.step, log=axis.log
+            )
     return point
 
 

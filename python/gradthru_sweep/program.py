@@ -11,7 +11,7 @@ from typing import Any
 
 from gradthru_sweep.mistake import Mistake, did_you_mean
 from gradthru_sweep.space import Point, label
-from gradthru_sweep.study_file import Study
+from gradthru_sweep.study import Study
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,22 @@ class Program:
 
     def run_command(self, point: Point, folder: pathlib.Path) -> list[str]:
         """One trial, started or gone on with."""
-        return [*self._run(point), "--out", str(folder), "--resume"]
+        return [*self.plain_command(point), "--out", str(folder), "--resume"]
+
+    def plain_command(self, point: Point) -> list[str]:
+        """What a user would type for one trial."""
+        words = [
+            self.path,
+            "run",
+            self.study.experiment,
+            "--preset",
+            self.study.preset,
+            "--threads",
+            str(self.study.threads),
+        ]
+        for assignment in self.study.assignments(point):
+            words += ["--set", assignment]
+        return words
 
     def check(self, points: Sequence[Point]) -> list[list[str]]:
         """The configuration of each point's runs, as hashes. Errors: Mistake for the first point
@@ -62,7 +77,9 @@ class Program:
     def startup_s(self) -> float:
         """How long the program takes to be there, measured here."""
         begin = time.monotonic()
-        subprocess.run([self.path, "--version"], check=True, capture_output=True, env=self.environment)
+        subprocess.run(
+            [self.path, "--version"], check=True, capture_output=True, env=self.environment
+        )
         return time.monotonic() - begin
 
     def check_objective(self, point: Point, times: Times) -> None:
@@ -72,26 +89,28 @@ class Program:
             # Some values come with the last epoch only, and may take long.
             known = self._times(point, "last").values
         if known and metric not in known:
-            raise Mistake(f"objective: a run of {self.study.experiment} has no '{metric}'"
-                          + did_you_mean(metric, known))
+            raise Mistake(
+                f"objective: a run of {self.study.experiment} has no '{metric}'"
+                + did_you_mean(metric, known)
+            )
 
     def _times(self, point: Point, what: str) -> Times:
         first = f'seeds="{self.study.seeds_of(point)[0]}"'
         # Nothing is made, so that no folder may lie in the way.
-        command = [*self._run(point), "--set", first, "--out", f"/nonexistent/{os.getpid()}"]
+        command = [
+            *self.plain_command(point),
+            "--set",
+            first,
+            "--out",
+            f"/nonexistent/{os.getpid()}",
+        ]
         found = self._ask([*command, f"--dry-run={what}"], "")[0]
         return Times(**{key: found[key] for key in Times.__dataclass_fields__})
 
-    def _run(self, point: Point) -> list[str]:
-        words = [self.path, "run", self.study.experiment, "--preset", self.study.preset,
-                 "--threads", str(self.study.threads)]
-        for assignment in self.study.assignments(point):
-            words += ["--set", assignment]
-        return words
-
     def _ask(self, command: list[str], text: str) -> list[dict[str, Any]]:
-        done = subprocess.run(command, input=text, capture_output=True, text=True,
-                              env=self.environment)
+        done = subprocess.run(
+            command, input=text, capture_output=True, text=True, env=self.environment
+        )
         if done.returncode != 0:
             said = done.stderr.strip().splitlines()
             why = said[-1].removeprefix("gradthru: ") if said else f"exit code {done.returncode}"
@@ -105,7 +124,8 @@ class Program:
         if len(runs) == wanted:
             return
         if len(methods) > 1:
-            why = f"the preset has the methods {', '.join(methods)}; give one method, in [set] or [space]"
+            names = ", ".join(methods)
+            why = f"the preset has the methods {names}; give one method, in [set] or [space]"
         else:
             why = "the preset has a [grid]; give its keys in [set] or [space]"
         raise Mistake(f"a trial is one run per seed, but here it is {len(runs)}: {why}")

@@ -49,13 +49,19 @@ def _row(store: Store, point: int, attempts: list[FrozenTrial]) -> Row:
     epoch = max(last.intermediate_values, default=None)
     state = _state(store, attempts)
     return Row(
-        trial=point, state=state, params=values_of(last),
+        trial=point,
+        state=state,
+        params=values_of(last),
         value=sum(numbers) / len(numbers) if state == "complete" else None,
         sd=statistics.stdev(numbers) if state == "complete" and len(numbers) > 1 else None,
         values=values if state == "complete" else {},
-        attempts=sum(a.state != TrialState.WAITING for a in attempts), wall_s=last.user_attrs.get("wall_s"),
-        elapsed_s=last.user_attrs.get("elapsed_s"), why=last.user_attrs.get("why", ""), epoch=epoch,
-        intermediate=None if epoch is None else last.intermediate_values[epoch])
+        attempts=sum(a.state != TrialState.WAITING for a in attempts),
+        wall_s=last.user_attrs.get("wall_s"),
+        elapsed_s=last.user_attrs.get("elapsed_s"),
+        why=last.user_attrs.get("why", ""),
+        epoch=epoch,
+        intermediate=None if epoch is None else last.intermediate_values[epoch],
+    )
 
 
 def _state(store: Store, attempts: list[FrozenTrial]) -> str:
@@ -106,8 +112,16 @@ def write_results(store: Store, rows: list[Row], found: dict[str, Any]) -> None:
         "set": study.fixed,
         "optuna": optuna.__version__,
         "counts": counts(rows),
-        "best": {"trial": best[0].trial, "params": best[0].params, "value": best[0].value,
-                 "sd": best[0].sd} if best else None,
+        "best": (
+            {
+                "trial": best[0].trial,
+                "params": best[0].params,
+                "value": best[0].value,
+                "sd": best[0].sd,
+            }
+            if best
+            else None
+        ),
         **found,
         "trials": [_as_json(store, row, finals[row.trial]) for row in rows],
     }
@@ -119,9 +133,17 @@ def write_results(store: Store, rows: list[Row], found: dict[str, Any]) -> None:
 def _as_json(store: Store, row: Row, final: dict[str, float]) -> dict[str, Any]:
     folder = store.folder_of(row.trial).relative_to(store.folder)
     entry: dict[str, Any] = {
-        "trial": row.trial, "state": row.state, "params": row.params, "value": row.value,
-        "sd": row.sd, "values": row.values, "final": final, "attempts": row.attempts,
-        "wall_s": row.wall_s, "folder": str(folder)}
+        "trial": row.trial,
+        "state": row.state,
+        "params": row.params,
+        "value": row.value,
+        "sd": row.sd,
+        "values": row.values,
+        "final": final,
+        "attempts": row.attempts,
+        "wall_s": row.wall_s,
+        "folder": str(folder),
+    }
     if row.state == "pruned":
         entry["pruned_after_epoch"] = row.epoch
     if row.why:
@@ -133,14 +155,31 @@ def _csv(store: Store, rows: list[Row], finals: dict[int, dict[str, float]]) -> 
     names = list(dict.fromkeys(name for final in finals.values() for name in final))
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["trial", "state", *store.config.space, "value", "sd", "seeds", "attempts", "wall_s",
-                    *(f"final.{name}" for name in names), "folder"])
+    table.writerow(
+        [
+            "trial",
+            "state",
+            *store.config.space,
+            "value",
+            "sd",
+            "seeds",
+            "attempts",
+            "wall_s",
+            *(f"final.{name}" for name in names),
+            "folder",
+        ]
+    )
     for row in rows:
-        table.writerow([
-            row.trial, row.state, *(_cell(row.params.get(key)) for key in store.config.space),
-            *map(_cell, (row.value, row.sd, len(row.values) or None, row.attempts, row.wall_s)),
-            *(_cell(finals[row.trial].get(name)) for name in names),
-            store.folder_of(row.trial).relative_to(store.folder)])
+        table.writerow(
+            [
+                row.trial,
+                row.state,
+                *(_cell(row.params.get(key)) for key in store.config.space),
+                *map(_cell, (row.value, row.sd, len(row.values) or None, row.attempts, row.wall_s)),
+                *(_cell(finals[row.trial].get(name)) for name in names),
+                store.folder_of(row.trial).relative_to(store.folder),
+            ]
+        )
     return text.getvalue()
 
 

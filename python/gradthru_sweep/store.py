@@ -1,10 +1,12 @@
 """The folder of a study: its storage, and the queue of trials that workers share.
 
-Optuna's storage is a journal: one file that processes of any machine append to. Its own detection of
-dead workers (heartbeats) exists for databases only, so that is ours (alive.py): a trial whose worker is
-gone is told as failed, and its point is put in the queue again, until it has failed `retries` + 1 times.
+Optuna's storage is a journal: one file that processes of any machine append to. Its own detection
+of dead workers (heartbeats) exists for databases only, so that is ours (alive.py): a trial whose
+worker is gone is told as failed, and its point is put in the queue again, until it has failed
+`retries` + 1 times.
 
-An attempt is a trial of Optuna's; a trial of ours is a point with all its attempts, known by `point`.
+An attempt is a trial of Optuna's; a trial of ours is a point with all its attempts, known by
+`point`.
 """
 
 import contextlib
@@ -24,16 +26,27 @@ from gradthru_sweep.files import write_atomically
 from gradthru_sweep.locks import OwnedLock, held
 from gradthru_sweep.mistake import Mistake
 from gradthru_sweep.space import Point
-from gradthru_sweep.study_file import RESUMABLE, Study
+from gradthru_sweep.study import Study
+from gradthru_sweep.study_file import RESUMABLE
 
 STUDY, CONFIG, RECORD, JOURNAL = "study", "study.toml", "study.json", "journal.log"
-OURS = (CONFIG, RECORD, JOURNAL, f"{STUDY}.lock", f"{JOURNAL}.lock", f"{STUDY}.lock.left", f"{JOURNAL}.lock.left",
-        "workers", "trials", "logs")
+OURS = (
+    CONFIG,
+    RECORD,
+    JOURNAL,
+    f"{STUDY}.lock",
+    f"{JOURNAL}.lock",
+    f"{STUDY}.lock.left",
+    f"{JOURNAL}.lock.left",
+    "workers",
+    "trials",
+    "logs",
+)
 
 
 class Journal(JournalFileBackend):
-    """Optuna's, but a line that was cut short, by a kill or a full disc, is taken away before the next
-    one: otherwise the two would be one that nobody can read."""
+    """Optuna's, but a line that was cut short, by a kill or a full disc, is taken away before the
+    next one: otherwise the two would be one that nobody can read."""
 
     def __init__(self, path: pathlib.Path) -> None:
         self._path, self._own_lock = path, OwnedLock(path)
@@ -68,8 +81,9 @@ class Store:
         self.config = study_file.load(folder / CONFIG, str(folder), self.plain["study"])
         self.lock = OwnedLock(folder / STUDY)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self.study = optuna.load_study(study_name=STUDY,
-                                       storage=JournalStorage(Journal(folder / JOURNAL)))
+        self.study = optuna.load_study(
+            study_name=STUDY, storage=JournalStorage(Journal(folder / JOURNAL))
+        )
 
     def attempts(self) -> dict[int, list[FrozenTrial]]:
         """Every point with its attempts in their order."""
@@ -106,7 +120,9 @@ class Store:
             for attempts in self.attempts().values():
                 last = attempts[-1]
                 # A worker signs its trial while it holds the lock.
-                if last.state == TrialState.RUNNING and not is_alive(last.user_attrs.get("worker", "")):
+                if last.state == TrialState.RUNNING and not is_alive(
+                    last.user_attrs.get("worker", "")
+                ):
                     # Had it come back to life meanwhile, its own word would count.
                     with contextlib.suppress(ValueError, RuntimeError):
                         self.study.tell(last.number, state=TrialState.FAIL)
@@ -125,8 +141,11 @@ class Store:
     def retry_failed(self) -> int:
         """Queues every point once more that has failed for good. How many those are."""
         with held(self.lock):
-            failed = [(point, a[-1]) for point, a in self.attempts().items()
-                      if a[-1].state == TrialState.FAIL and not self.is_due_again(a)]
+            failed = [
+                (point, a[-1])
+                for point, a in self.attempts().items()
+                if a[-1].state == TrialState.FAIL and not self.is_due_again(a)
+            ]
             for point, last in failed:
                 self.enqueue(point, values_of(last), last.user_attrs["fresh"] + 1)
         return len(failed)
@@ -143,10 +162,14 @@ def outcome(trial: FrozenTrial) -> str:
 
 
 def failures(attempts: list[FrozenTrial]) -> int:
-    """How often a point has failed since it was last started afresh; an interruption is no failure."""
+    """How often a point has failed since it was started afresh; interruptions are none."""
     fresh = attempts[-1].user_attrs["fresh"]
-    return sum(a.state == TrialState.FAIL and a.user_attrs["fresh"] == fresh
-               and outcome(a) != "interrupted" for a in attempts)
+    return sum(
+        a.state == TrialState.FAIL
+        and a.user_attrs["fresh"] == fresh
+        and outcome(a) != "interrupted"
+        for a in attempts
+    )
 
 
 # --- making one, and knowing it again ------------------------------------------------------------
@@ -163,25 +186,36 @@ def require_same(study: Study, folder: pathlib.Path) -> None:
     if not folder.is_dir():
         raise Mistake(f"out: {folder} is not a folder")
     if not exists(folder):
-        strange = sorted(p.name for p in folder.iterdir()
-                         if p.name not in OURS or (p.is_dir() and any(p.iterdir())))
+        strange = sorted(
+            p.name
+            for p in folder.iterdir()
+            if p.name not in OURS or (p.is_dir() and any(p.iterdir()))
+        )
         if strange:
-            raise Mistake(f"out: {folder} holds files, such as '{strange[0]}', but no study; "
-                          "give another out")
+            raise Mistake(
+                f"out: {folder} holds files, such as '{strange[0]}', but no study; "
+                "give another out"
+            )
         return
     before = json.loads((folder / RECORD).read_text())["plain"]
-    differing = [key for key in study.plain if key not in RESUMABLE and study.plain[key] != before.get(key)]
+    differing = [
+        key for key in study.plain if key not in RESUMABLE and study.plain[key] != before.get(key)
+    ]
     if differing:
-        raise Mistake(f"out: {folder} belongs to another study; these keys differ: "
-                      f"{', '.join(differing)}; give another out")
+        raise Mistake(
+            f"out: {folder} belongs to another study; these keys differ: "
+            f"{', '.join(differing)}; give another out"
+        )
     if study.trials < before["trials"]:
-        raise Mistake(f"trials is {study.trials}, but the study in {folder} has {before['trials']}; "
-                      "it may only grow")
+        raise Mistake(
+            f"trials is {study.trials}, but the study in {folder} has {before['trials']}; "
+            "it may only grow"
+        )
 
 
 def open_or_create(study: Study, folder: pathlib.Path, points: list[Point | None]) -> Store:
-    """The study, with all its points in the queue. Made by one process at a time, and known as whole
-    by its record, which comes last."""
+    """The study, with all its points in the queue. Made by one process at a time, and known as
+    whole by its record, which comes last."""
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     with held(OwnedLock(folder / STUDY)):
@@ -191,11 +225,15 @@ def open_or_create(study: Study, folder: pathlib.Path, points: list[Point | None
             for name in ("trials", "logs", "workers"):
                 (folder / name).mkdir(exist_ok=True)
             optuna.logging.set_verbosity(optuna.logging.ERROR)
-            optuna.create_study(study_name=STUDY,
-                                direction="minimize" if study.minimises else "maximize",
-                                storage=JournalStorage(Journal(folder / JOURNAL)))
+            optuna.create_study(
+                study_name=STUDY,
+                direction="minimize" if study.minimises else "maximize",
+                storage=JournalStorage(Journal(folder / JOURNAL)),
+            )
         write_atomically(folder / CONFIG, study.text)
-        write_atomically(folder / RECORD, json.dumps({"v": 1, "plain": study.plain}, indent=1) + "\n")
+        write_atomically(
+            folder / RECORD, json.dumps({"v": 1, "plain": study.plain}, indent=1) + "\n"
+        )
         store = Store(folder)
         known = store.attempts()
         for point, values in enumerate(points):

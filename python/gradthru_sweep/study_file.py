@@ -5,78 +5,21 @@ import pathlib
 import re
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from gradthru_sweep import space as spaces
 from gradthru_sweep.mistake import Mistake, did_you_mean
 from gradthru_sweep.space import Choices, Space
+from gradthru_sweep.study import Heatmap, Pruning, Study
 
 SAMPLERS = ("grid", "points", "random", "tpe")
 PRUNERS = ("median", "asha")
 # What may change when a study is gone on with: how, not what.
 RESUMABLE = ("workers", "threads", "retries", "trials", "heatmap")
-KEYS = ("study", "experiment", "preset", "out", "objective", "direction", "sampler", "trials", "seed",
-        "seeds", "workers", "threads", "retries", "unequal", "set", "space", "points", "pruning", "heatmap")
-
-
-@dataclass(frozen=True)
-class Pruning:
-    method: str = "median"
-    startup_trials: int = 5
-    warmup_epochs: int = 1
-    reduction_factor: int = 3
-
-
-@dataclass(frozen=True)
-class Heatmap:
-    x: str
-    y: str
-    over: str = "best"  # of the other keys of the space: best or mean
-
-
-@dataclass(frozen=True)
-class Study:
-    """One study file. `text` is the file as it was read, `source` its name in messages."""
-
-    source: str
-    text: str
-    name: str
-    experiment: str
-    preset: str
-    out: pathlib.Path
-    objective: str
-    direction: str
-    sampler: str
-    trials: int
-    seed: int
-    seeds: list[int]
-    workers: int
-    threads: int
-    retries: int
-    unequal: list[tuple[str, str]]
-    fixed: dict[str, Any]
-    space: Space
-    points: list[spaces.Point]  # of the sampler that is called so
-    pruning: Pruning | None
-    heatmap: Heatmap | None
-    plain: dict[str, Any] = field(repr=False)  # the file with its defaults, to be compared
-
-    @property
-    def metric(self) -> str:
-        """The objective without its `best.`."""
-        return self.objective.rpartition(".")[2]
-
-    @property
-    def minimises(self) -> bool:
-        return self.direction == "minimize"
-
-    def seeds_of(self, point: spaces.Point) -> list[int]:
-        return [int(point["seed"])] if "seed" in point else self.seeds
-
-    def assignments(self, point: spaces.Point) -> list[str]:
-        seeds = ",".join(map(str, self.seeds_of(point)))
-        return [*spaces.assignments(self.fixed, self.space, point), f'seeds="{seeds}"']
+KEYS = """
+    study experiment preset out objective direction sampler trials seed seeds
+    workers threads retries unequal set space points pruning heatmap
+""".split()
 
 
 class _Reader:
@@ -115,8 +58,8 @@ class _Reader:
 
 
 def load(path: pathlib.Path, out: str | None = None, name: str | None = None) -> Study:
-    """`out` wins over the file's, `name` is for a file that has none. Errors: Mistake, which names the
-    file."""
+    """`out` wins over the file's, `name` is for a file that has none. Errors: Mistake, which names
+    the file."""
     try:
         text = path.read_text(encoding="utf-8")
         return _read(str(path), text, name or path.stem, out)
@@ -170,16 +113,43 @@ def _read(source: str, text: str, stem: str, out: str | None) -> Study:
         "points": [{k: spaces.toml_text(v) for k, v in point.items()} for point in points],
     }
     if plain["objective"].partition(".")[0] not in ("best", "final", plain["objective"]):
-        raise Mistake(f"objective wants a value of summary.json such as test_nelbo or "
-                      f"best.test_nelbo, got '{plain['objective']}'")
+        raise Mistake(
+            f"objective wants a value of summary.json such as test_nelbo or "
+            f"best.test_nelbo, got '{plain['objective']}'"
+        )
     pruning, heatmap = _pruning(top), _heatmap(top, axes)
     plain["pruning"] = repr(pruning)
     plain["heatmap"] = repr(heatmap)
     folder = pathlib.Path(out or top.text("out", f"runs/sweep-{name}"))
-    return Study(source=source, text=text, name=name, out=folder, unequal=unequal, fixed=fixed, space=axes, points=points,
-                 pruning=pruning, heatmap=heatmap, plain=plain,
-                 **{k: plain[k] for k in ("experiment", "preset", "objective", "direction", "sampler",
-                                          "trials", "seed", "seeds", "workers", "threads", "retries")})
+    return Study(
+        source=source,
+        text=text,
+        name=name,
+        out=folder,
+        unequal=unequal,
+        fixed=fixed,
+        space=axes,
+        points=points,
+        pruning=pruning,
+        heatmap=heatmap,
+        plain=plain,
+        **{
+            k: plain[k]
+            for k in (
+                "experiment",
+                "preset",
+                "objective",
+                "direction",
+                "sampler",
+                "trials",
+                "seed",
+                "seeds",
+                "workers",
+                "threads",
+                "retries",
+            )
+        },
+    )
 
 
 def _flat(table: dict[str, Any], where: str, prefix: str = "") -> dict[str, Any]:
@@ -203,14 +173,19 @@ def _points(table: dict[str, Any], sampler: str) -> list[spaces.Point]:
     if sampler != "points":
         return []
     given = table["points"]
-    if not isinstance(given, list) or not given or not all(isinstance(p, dict) and p for p in given):
+    if (
+        not isinstance(given, list)
+        or not given
+        or not all(isinstance(p, dict) and p for p in given)
+    ):
         raise Mistake(f"points wants tables with keys and values, got {given!r}")
     if "space" in table or table.get("unequal"):
         raise Mistake("points say all; [space] and unequal are for the other samplers")
     points = [_flat(point, "points") for point in given]
     for point in points:
         if set(point) != set(points[0]):
-            raise Mistake(f"points: all want the same keys; {', '.join(points[0])} and {', '.join(point)} differ")
+            names = f"{', '.join(points[0])} and {', '.join(point)}"
+            raise Mistake(f"points: all want the same keys; {names} differ")
         for key, value in point.items():
             if not isinstance(value, (str, int, float)):
                 raise Mistake(f"points: {key} wants a text, number or boolean, got {value!r}")
@@ -246,8 +221,10 @@ def _check_names(fixed: dict[str, Any], axes: Space, has_seeds: bool) -> None:
     for where, names in (("set", fixed), ("space", axes)):
         for name in names:
             if name in ("methods", "seeds", "grid") or name.startswith("grid."):
-                raise Mistake(f"{where}: '{name}' would give a trial several runs; wanted are method "
-                              "(one estimator) here, seeds at the top of the file, lists in [space]")
+                raise Mistake(
+                    f"{where}: '{name}' would give a trial several runs; wanted are method "
+                    "(one estimator) here, seeds at the top of the file, lists in [space]"
+                )
             if where == "set" and name in axes:
                 raise Mistake(f"'{name}' is in [set] and in [space]")
     if "seed" in fixed:
@@ -269,9 +246,15 @@ def _pruning(top: _Reader) -> Pruning | None:
     table = top.inner("pruning")
     if "pruning" not in top.table:
         return None
-    own = _Reader(table, "pruning: ", ("method", "startup_trials", "warmup_epochs", "reduction_factor"))
-    return Pruning(own.text("method", "median", PRUNERS), own.integer("startup_trials", 5, 0),
-                   own.integer("warmup_epochs", 1, 0), own.integer("reduction_factor", 3, 2))
+    own = _Reader(
+        table, "pruning: ", ("method", "startup_trials", "warmup_epochs", "reduction_factor")
+    )
+    return Pruning(
+        own.text("method", "median", PRUNERS),
+        own.integer("startup_trials", 5, 0),
+        own.integer("warmup_epochs", 1, 0),
+        own.integer("reduction_factor", 3, 2),
+    )
 
 
 def _heatmap(top: _Reader, axes: Space) -> Heatmap | None:

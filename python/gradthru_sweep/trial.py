@@ -98,16 +98,22 @@ class Intermediate:
 
 
 class Child:
-    """The program at work on a trial. It gets its own session: Ctrl-C in a terminal is not for it, but
-    the death of the worker is."""
+    """The program at work on a trial. It gets its own session: Ctrl-C in a terminal is not for it,
+    but the death of the worker is."""
 
     def __init__(self, command: list[str], environment: dict[str, str], log: pathlib.Path) -> None:
         self._log = log
         with open(log, "ab") as file:
             self._begin = file.tell()
             self.process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
-                start_new_session=True, preexec_fn=interrupted_with_parent)
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+                preexec_fn=interrupted_with_parent,
+            )
         self.interrupted = False
 
     def interrupt(self) -> None:
@@ -133,8 +139,9 @@ class Child:
         return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-def result_of(code: int, complaint: Callable[[], str], folders: dict[int, pathlib.Path],
-              objective: str) -> Result:
+def result_of(
+    code: int, complaint: Callable[[], str], folders: dict[int, pathlib.Path], objective: str
+) -> Result:
     """What the exit code and the summaries say of a trial that nobody stopped."""
     summaries = {seed: read_summary(folder) for seed, folder in folders.items()}
     known = [s for s in summaries.values() if s is not None]
@@ -142,7 +149,11 @@ def result_of(code: int, complaint: Callable[[], str], folders: dict[int, pathli
     if code == REFUSED:
         return Result("refused", complaint(), wall_s=wall_s)
     statuses = {s["status"] if s else "missing" for s in summaries.values()}
-    if code == DIVERGED_OR_FAILED and "diverged" in statuses and statuses <= {"diverged", "complete"}:
+    if (
+        code == DIVERGED_OR_FAILED
+        and "diverged" in statuses
+        and statuses <= {"diverged", "complete"}
+    ):
         return Result("diverged", wall_s=wall_s)
     if code != DONE or statuses != {"complete"}:
         return Result("failed", complaint(), wall_s=wall_s)
@@ -151,7 +162,10 @@ def result_of(code: int, complaint: Callable[[], str], folders: dict[int, pathli
     for seed, summary in summaries.items():
         value = (summary or {})[where or "final"].get(name)
         if value is None or not math.isfinite(value):
-            return Result("refused", f"seed {seed}: summary.json has no number for '{objective}'",
-                          wall_s=wall_s)
+            return Result(
+                "refused",
+                f"seed {seed}: summary.json has no number for '{objective}'",
+                wall_s=wall_s,
+            )
         values[str(seed)] = value
     return Result("complete", values=values, wall_s=wall_s)

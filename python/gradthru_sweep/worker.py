@@ -13,7 +13,7 @@ from gradthru_sweep import points
 from gradthru_sweep.alive import Presence
 from gradthru_sweep.program import Program
 from gradthru_sweep.store import Store
-from gradthru_sweep.study_file import Pruning
+from gradthru_sweep.study import Pruning
 from gradthru_sweep.trial import Child, Intermediate, Result, in_use, result_of, run_folders
 
 LEAST_POLL_S, MOST_POLL_S = 0.02, 0.25
@@ -90,8 +90,11 @@ class Worker:
             if time.monotonic() > deadline or self.stopping:
                 return Result("failed", f"{folder} is in use by another process")
             time.sleep(LEAST_POLL_S)
-        child = Child(self.program.run_command(point, folder), self.program.environment,
-                      self.store.log_of(number))
+        child = Child(
+            self.program.run_command(point, folder),
+            self.program.environment,
+            self.store.log_of(number),
+        )
         news, pruned = Intermediate(self.config.metric), False
         poll, code = LEAST_POLL_S, None
         while code is None:

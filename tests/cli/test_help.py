@@ -71,7 +71,8 @@ def test_every_command_has_help_with_an_example(gradthru, command):
 
 def test_help_of_run_has_every_flag(gradthru):
     result = assert_done(gradthru("run", "--help"))
-    flags = ["preset", "methods", "seeds", "set", "config", "out", "resume", "threads"]
+    flags = ["preset", "methods", "seeds", "set", "config", "out", "resume", "dry-run"]
+    flags += ["threads"]
     for flag in flags:
         assert re.search(rf"^  --{flag}\b.*\S", result.stdout, re.MULTILINE)
 

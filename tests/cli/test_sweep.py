@@ -1,10 +1,11 @@
-"""`gradthru sweep`: studies with several workers, killed, interrupted, pruned, gone on with, refused."""
+"""`gradthru sweep`: studies that are killed, interrupted, pruned, gone on with, refused."""
 
 import csv
 import json
 import os
 import pathlib
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -43,9 +44,12 @@ from gradthru_sweep.study_file import load  # noqa: E402
 METHOD = 'method = "st(tau_f={tau_f},tau_b={tau_b})"'
 GRID = "tau_f = [0.5, 1.0, 2.0]\ntau_b = [1.0, 0.5]"
 METHODS = {  # as the program writes them
-    (0.5, 1.0): "st(tau_f=0.5)", (0.5, 0.5): "st(tau_f=0.5,tau_b=0.5)",
-    (1.0, 1.0): "st", (1.0, 0.5): "st(0.5)",
-    (2.0, 1.0): "st(tau_f=2)", (2.0, 0.5): "st(tau_f=2,tau_b=0.5)",
+    (0.5, 1.0): "st(tau_f=0.5)",
+    (0.5, 0.5): "st(tau_f=0.5,tau_b=0.5)",
+    (1.0, 1.0): "st",
+    (1.0, 0.5): "st(0.5)",
+    (2.0, 1.0): "st(tau_f=2)",
+    (2.0, 0.5): "st(tau_f=2,tau_b=0.5)",
 }
 
 
@@ -78,8 +82,11 @@ def rows(folder):
 
 def at_work(folder):
     """The trials that have written metrics and are not over."""
-    return [p.parent for p in folder.glob("trials/*/metrics.jsonl")
-            if p.stat().st_size and not (p.parent / "summary.json").exists()]
+    return [
+        p.parent
+        for p in folder.glob("trials/*/metrics.jsonl")
+        if p.stat().st_size and not (p.parent / "summary.json").exists()
+    ]
 
 
 def processes_of(folder):
@@ -105,11 +112,15 @@ def killed(tmp_path_factory):
     study(folder, head="workers = 2")
     process = subprocess.Popen(
         [PROGRAM, "sweep", "study.toml", "--out", folder / "out"],
-        env=clean_environment(folder), cwd=folder, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        env=clean_environment(folder),
+        cwd=folder,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     try:
         wait_until(lambda: at_work(folder / "out"), process, "a trial was at work", 60)
-        (run, *_) = processes_of(at_work(folder / "out")[0])
+        run, *_ = processes_of(at_work(folder / "out")[0])
         stat = pathlib.Path(f"/proc/{run}/stat").read_text()
         os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)  # the parent: its worker
         out, errors = process.communicate(timeout=90)
@@ -134,9 +145,22 @@ def test_the_trial_of_a_killed_worker_is_retried(killed):
 def test_a_trial_is_what_an_ordinary_run_is(killed, gradthru):
     folder, _, _ = killed
     (retried,) = (row for row in rows(folder) if row["attempts"] == "2")
-    assert_done(gradthru(
-        "run", "poly", "--methods", f"st(tau_f={retried['tau_f']},tau_b={retried['tau_b']})", "--set",
-        "epochs=8", "--set", "steps_per_epoch=100", "--threads", "1", "--out", "plain"))
+    assert_done(
+        gradthru(
+            "run",
+            "poly",
+            "--methods",
+            f"st(tau_f={retried['tau_f']},tau_b={retried['tau_b']})",
+            "--set",
+            "epochs=8",
+            "--set",
+            "steps_per_epoch=100",
+            "--threads",
+            "1",
+            "--out",
+            "plain",
+        )
+    )
     plain, trial = gradthru.folder / "plain", folder / retried["folder"]
     assert files_below(trial) == files_below(plain)
     assert values_text(trial) == values_text(plain)
@@ -148,8 +172,14 @@ def test_a_trial_is_what_an_ordinary_run_is(killed, gradthru):
 def test_tables_say_what_the_runs_say(killed):
     folder, _, _ = killed
     told = result(folder)
-    assert told["counts"] == {"complete": 6, "diverged": 0, "pruned": 0, "failed": 0, "running": 0,
-                              "waiting": 0}
+    assert told["counts"] == {
+        "complete": 6,
+        "diverged": 0,
+        "pruned": 0,
+        "failed": 0,
+        "running": 0,
+        "waiting": 0,
+    }
     pairs = [(f, b) for f in (0.5, 1.0, 2.0) for b in (1.0, 0.5)]
     assert [(t["params"]["tau_f"], t["params"]["tau_b"]) for t in told["trials"]] == pairs
     for row, trial in zip(rows(folder), told["trials"], strict=True):
@@ -184,8 +214,11 @@ def test_the_heatmap_has_a_cell_for_each_point_and_marks_the_diagonal(killed):
 
 def test_the_same_command_again_finds_nothing_to_do(killed, gradthru):
     folder, _, _ = killed
-    before = {name: (folder / name).stat().st_mtime_ns for name in files_below(folder / "trials")
-              if (folder / name).exists()}
+    before = {
+        name: (folder / name).stat().st_mtime_ns
+        for name in files_below(folder / "trials")
+        if (folder / name).exists()
+    }
     again = assert_done(gradthru("sweep", folder.parent / "study.toml", "--out", folder))
     assert "6 of 6 trials are over" in again.stdout and "6 complete" in again.stdout
     assert result(folder)["counts"]["complete"] == 6
@@ -200,7 +233,9 @@ def test_a_folder_of_another_study_is_refused(killed, gradthru):
     assert_refused(refused, MISTAKE, "belongs to another study; these keys differ: seeds, set;")
     assert (folder / "study.toml").read_text() == before
     run_folder = folder / "trials" / "0000"
-    assert_refused(gradthru("sweep", other, "--out", run_folder), MISTAKE, "holds files", "but no study")
+    assert_refused(
+        gradthru("sweep", other, "--out", run_folder), MISTAKE, "holds files", "but no study"
+    )
 
 
 # --- interrupted, joined -------------------------------------------------------------------------
@@ -208,7 +243,9 @@ def test_a_folder_of_another_study_is_refused(killed, gradthru):
 
 def test_an_interrupted_study_goes_on_and_others_may_join(start, gradthru):
     folder = gradthru.folder
-    path = study(folder, head="workers = 1", space="tau_f = [1.0]\ntau_b = [0.5, 1.0, 2.0]", epochs=12)
+    path = study(
+        folder, head="workers = 1", space="tau_f = [1.0]\ntau_b = [0.5, 1.0, 2.0]", epochs=12
+    )
     command = ["sweep", path, "--out", folder / "out"]
     first = start(*command)
     wait_until(lambda: at_work(folder / "out"), first, "a trial was at work", 60)
@@ -227,7 +264,10 @@ def test_an_interrupted_study_goes_on_and_others_may_join(start, gradthru):
         assert process.returncode == 0, out + errors
     found = rows(folder / "out")
     assert [(row["state"], row["attempts"]) for row in found] == [
-        ("complete", "2"), ("complete", "1"), ("complete", "1")]
+        ("complete", "2"),
+        ("complete", "1"),
+        ("complete", "1"),
+    ]
     journal = (folder / "out" / "journal.log").read_text()
     assert len(set(re.findall(r'"worker":"([^"]+)"', journal))) == 3
 
@@ -237,35 +277,56 @@ def test_an_interrupted_study_goes_on_and_others_may_join(start, gradthru):
 
 def test_hopeless_trials_are_pruned_and_their_folders_stay_valid(gradthru):
     # The last one stands where the others fall, and is so slow that it is seen before its end.
-    path = study(gradthru.folder, head="workers = 1", fixed='"optimiser.lr" = 0.01', epochs=100, steps=10,
-                 space='method = ["exact", "reinmax", "gumbel_rao(100)"]',
-                 tail="[pruning]\nstartup_trials = 2\nwarmup_epochs = 2")
+    path = study(
+        gradthru.folder,
+        head="workers = 1",
+        fixed='"optimiser.lr" = 0.01',
+        epochs=100,
+        steps=10,
+        space='method = ["exact", "reinmax", "gumbel_rao(100)"]',
+        tail="[pruning]\nstartup_trials = 2\nwarmup_epochs = 2",
+    )
     assert_done(gradthru("sweep", path, "--out", "out"))
     folder = gradthru.folder / "out"
     good, also_good, hopeless = result(folder)["trials"]
-    assert [good["state"], also_good["state"], hopeless["state"]] == ["complete", "complete", "pruned"]
+    assert [good["state"], also_good["state"], hopeless["state"]] == [
+        "complete",
+        "complete",
+        "pruned",
+    ]
     assert hopeless["value"] is None and hopeless["attempts"] == 1
     assert 2 <= hopeless["pruned_after_epoch"] < 100
     run = folder / hopeless["folder"]
     assert files_below(run) == RUN_FILES
     assert summary(run)["status"] == "interrupted" and 20 <= summary(run)["steps"] < 1000
-    assert hopeless["folder"] in assert_done(gradthru("report", "out/trials")).stdout  # as unfinished
+    assert (
+        hopeless["folder"] in assert_done(gradthru("report", "out/trials")).stdout
+    )  # as unfinished
 
 
 def test_a_diverged_trial_is_told_apart_and_seeds_are_averaged(gradthru):
-    path = study(gradthru.folder, head='workers = 1\nseeds = "3..4"', fixed='method = "st"', epochs=1,
-                 space='"optimiser.lr" = [1e-3, 1e300]\np = [2.0, 3.0]', steps=20, tail="""
+    path = study(
+        gradthru.folder,
+        head='workers = 1\nseeds = "3..4"',
+        fixed='method = "st"',
+        epochs=1,
+        space='"optimiser.lr" = [1e-3, 1e300]\np = [2.0, 3.0]',
+        steps=20,
+        tail="""
 [heatmap]
 x = "p"
 y = "optimiser.lr"
-""")
+""",
+    )
     assert_done(gradthru("sweep", path, "--out", "out"))
     folder = gradthru.folder / "out"
     trials = result(folder)["trials"]
     assert [t["state"] for t in trials] == ["complete", "complete", "diverged", "diverged"]
     assert trials[2]["value"] is None
-    values = [summary(folder / "trials" / "0000" / f"st-s{seed}")["final"]["train_exact_loss"]
-              for seed in (3, 4)]
+    values = [
+        summary(folder / "trials" / "0000" / f"st-s{seed}")["final"]["train_exact_loss"]
+        for seed in (3, 4)
+    ]
     assert values[0] != values[1]
     assert list(trials[0]["values"].values()) == values
     assert trials[0]["value"] == pytest.approx(sum(values) / 2, rel=1e-12)
@@ -285,14 +346,32 @@ esac
 exec {PROGRAM} "$@"
 """)
     program.chmod(0o755)
-    path = study(tmp_path, head="workers = 1\nretries = 1", epochs=1, steps=20,
-                 space="tau_f = [0.5, 1.0]\ntau_b = [1.0]")
+    path = study(
+        tmp_path,
+        head="workers = 1\nretries = 1",
+        epochs=1,
+        steps=20,
+        space="tau_f = [0.5, 1.0]\ntau_b = [1.0]",
+    )
 
     def sweep(*flags):
         return subprocess.run(
-            [sys.executable, "-m", "gradthru_sweep", path, "--program", program, "--out",
-             tmp_path / "out", *flags], capture_output=True, text=True, timeout=60,
-            env=clean_environment(tmp_path) | {"PYTHONPATH": str(ENGINE)})
+            [
+                sys.executable,
+                "-m",
+                "gradthru_sweep",
+                path,
+                "--program",
+                program,
+                "--out",
+                tmp_path / "out",
+                *flags,
+            ],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=clean_environment(tmp_path) | {"PYTHONPATH": str(ENGINE)},
+        )
 
     failed = sweep()
     assert failed.returncode == FAILURE and "1 of 2 trials failed" in failed.stderr
@@ -315,16 +394,23 @@ def test_the_plan_tells_trials_and_time_and_makes_nothing(gradthru):
     assert len(trials) == len(set(trials)) == 3
     assert all(float(tau_f) != float(tau_b) for tau_f, tau_b in trials)
     assert set(trials) <= {(f, b) for f in ("0.5", "1", "2") for b in ("0.5", "1")}
-    measured = re.search(r"800 updates of ([\d.]+) ms, 8 evaluations of [\d.]+ ms: ([\d.]+) s", plan)
+    measured = re.search(
+        r"800 updates of ([\d.]+) ms, 8 evaluations of [\d.]+ ms: ([\d.]+) s", plan
+    )
     assert float(measured[2]) == pytest.approx(0.8 * float(measured[1]), abs=2)
     assert re.search(r"3 trials, 2 workers: about [\d.]+ s", plan)
     assert files_below(gradthru.folder) == ["study.toml"]
+    typed = shlex.split(re.search(r"^trial 0 is: gradthru (.*)", plan, re.MULTILINE)[1])
+    run = json.loads(assert_done(gradthru(*typed, "--dry-run")).stdout)
+    tau_f, tau_b = map(float, trials[0])
+    assert run["method"] == METHODS[tau_f, tau_b]
 
 
 def test_random_points_follow_from_the_seed(tmp_path):
     def points(seed):
         head = f'sampler = "random"\ntrials = 4\nseed = {seed}'
-        space = "tau_f = {low = 0.1, high = 3.0, log = true}\ntau_b = [0.5, 1.0]\np = {low = 2, high = 4}"
+        space = "tau_f = {low = 0.1, high = 3.0, log = true}\ntau_b = [0.5, 1.0]\n"
+        space += "p = {low = 2, high = 4}"
         return known_points(load(study(tmp_path, head=head, space=space)))
 
     assert points(0) == points(0) != points(1)
@@ -333,13 +419,24 @@ def test_random_points_follow_from_the_seed(tmp_path):
 
 
 def test_points_are_taken_as_they_are(tmp_path):
-    path = study(tmp_path, head='sampler = "points"\npoints = [{tau_f = 1.0, tau_b = 2.0, p = 3}, '
-                                "{p = 2, tau_f = 0.5, tau_b = 2.0}]")
+    path = study(
+        tmp_path,
+        head='sampler = "points"\npoints = [{tau_f = 1.0, tau_b = 2.0, p = 3}, '
+        "{p = 2, tau_f = 0.5, tau_b = 2.0}]",
+    )
     path.write_text(path.read_text().partition("[space]")[0])
     read = load(path)
-    assert known_points(read) == [{"tau_f": 1.0, "tau_b": 2.0, "p": 3}, {"tau_f": 0.5, "tau_b": 2.0, "p": 2}]
+    assert known_points(read) == [
+        {"tau_f": 1.0, "tau_b": 2.0, "p": 3},
+        {"tau_f": 0.5, "tau_b": 2.0, "p": 2},
+    ]
     assert read.assignments(known_points(read)[1]) == [
-        'methods=["st(tau_f=0.5,tau_b=2.0)"]', "epochs=8", "steps_per_epoch=100", "p=2", 'seeds="0"']
+        'methods=["st(tau_f=0.5,tau_b=2.0)"]',
+        "epochs=8",
+        "steps_per_epoch=100",
+        "p=2",
+        'seeds="0"',
+    ]
 
 
 def test_the_studies_of_the_docs_can_be_run(tmp_path):
@@ -354,6 +451,22 @@ def test_the_studies_of_the_docs_can_be_run(tmp_path):
         assert len(Program(PROGRAM, read).check(points)) == len(points)
 
 
+def test_a_dry_run_tells_the_run_and_makes_nothing(gradthru):
+    settings = ["--methods", "st(0.5)", "--set", "epochs=3", "--set", "steps_per_epoch=5"]
+    told = gradthru("run", "poly", *settings, "--dry-run=time", "--out", "out")
+    run = json.loads(assert_done(told).stdout)
+    assert (run["method"], run["seed"], run["folder"]) == ("st(0.5)", 0, "out")
+    assert (run["epochs"], run["steps"]) == (3, 15)
+    assert all(0 < run[key] < 10 for key in ("start_s", "step_s", "epoch_end_s"))
+    assert files_below(gradthru.folder) == []
+    assert_done(gradthru("run", "poly", *settings, "--out", "out"))
+    done = summary(gradthru.folder / "out")
+    assert run["config_sha256"] == done["config_sha256"] and run["values"] == list(done["final"])
+    again = gradthru("run", "poly", *settings, "--dry-run", "--out", "out")
+    assert_refused(again, MISTAKE, "exists and is not empty")
+    assert_refused(gradthru("run", "poly", "--dry-run=x"), MISTAKE, "batch, time or last, got 'x'")
+
+
 # --- mistakes ------------------------------------------------------------------------------------
 
 
@@ -366,7 +479,9 @@ def refused(tmp_path, monkeypatch, capsys):
     def run(path, *fragments):
         code = command.main([path.name, "--program", PROGRAM])
         said = capsys.readouterr()
-        assert_refused(subprocess.CompletedProcess([], code, said.out, said.err), MISTAKE, *fragments)
+        assert_refused(
+            subprocess.CompletedProcess([], code, said.out, said.err), MISTAKE, *fragments
+        )
         assert files_below(tmp_path) == [path.name]
 
     return run
@@ -384,7 +499,10 @@ def refused(tmp_path, monkeypatch, capsys):
         ({"fixed": 'method = "st({tau})"'}, ["a template uses {tau}"]),
         ({"head": "smapler = 1"}, ["unknown key 'smapler'", "did you mean 'sampler'"]),
         ({"head": 'sampler = "tpe"'}, ["trials is missing"]),
-        ({"head": 'sampler = "grit"'}, ["sampler wants grid or points or random or tpe, got 'grit'"]),
+        (
+            {"head": 'sampler = "grit"'},
+            ["sampler wants grid or points or random or tpe, got 'grit'"],
+        ),
         ({"head": "trials = 3"}, ["trials is for random and tpe"]),
         ({"head": "workers = 0"}, ["workers wants an integer >= 1, got 0"]),
         ({"head": 'seeds = "4..2"'}, ["seeds wants 0..4 or 0,2,5"]),
@@ -422,7 +540,9 @@ def test_what_is_missing_is_told(gradthru, tmp_path):
     path = study(gradthru.folder)
     assert_refused(gradthru("sweep", path, "--join"), MISTAKE, "no study in runs/sweep-study yet")
     no_python = gradthru("sweep", path, GRADTHRU_PYTHON="/nonexistent/python")
-    assert_refused(no_python, MISTAKE, "cannot start Python as '/nonexistent/python'", "GRADTHRU_PYTHON")
+    assert_refused(
+        no_python, MISTAKE, "cannot start Python as '/nonexistent/python'", "GRADTHRU_PYTHON"
+    )
     bare = tmp_path / "bare"
     bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')  # without its packages
     bare.chmod(0o755)
@@ -450,10 +570,14 @@ def test_a_worker_of_another_machine_is_dead_when_it_is_silent(tmp_path):
 
 
 def test_the_lock_of_a_dead_process_is_taken_away_at_once(tmp_path):
-    code = ("import os, pathlib, sys; from gradthru_sweep.locks import OwnedLock; "
-            "OwnedLock(pathlib.Path(sys.argv[1])).acquire(); os.kill(os.getpid(), 9)")
+    code = (
+        "import os, pathlib, sys; from gradthru_sweep.locks import OwnedLock; "
+        "OwnedLock(pathlib.Path(sys.argv[1])).acquire(); os.kill(os.getpid(), 9)"
+    )
     path = tmp_path / "study"
-    died = subprocess.run([sys.executable, "-c", code, path], env=os.environ | {"PYTHONPATH": str(ENGINE)})
+    died = subprocess.run(
+        [sys.executable, "-c", code, path], env=os.environ | {"PYTHONPATH": str(ENGINE)}
+    )
     assert died.returncode == -signal.SIGKILL and path.with_name("study.lock").exists()
     begin = time.monotonic()
     mine = OwnedLock(path)
@@ -462,8 +586,11 @@ def test_the_lock_of_a_dead_process_is_taken_away_at_once(tmp_path):
     # One that is alive keeps it.
     code = code.replace("os.kill(os.getpid(), 9)", "print('got it')")
     with pytest.raises(subprocess.TimeoutExpired):
-        subprocess.run([sys.executable, "-c", code, path], env=os.environ | {"PYTHONPATH": str(ENGINE)},
-                       timeout=2)
+        subprocess.run(
+            [sys.executable, "-c", code, path],
+            env=os.environ | {"PYTHONPATH": str(ENGINE)},
+            timeout=2,
+        )
     mine.release()
     assert not path.with_name("study.lock").exists()
 
