@@ -14,13 +14,21 @@ if(NOT Torch_DIR)
   endif()
   set(Torch_DIR ${gradthru_torch_prefix}/Torch)
 endif()
-find_package(Torch 2.11 REQUIRED)
-get_filename_component(GRADTHRU_TORCH_LIB_DIR ${TORCH_LIBRARY} DIRECTORY)
+set(PACKAGE_FIND_VERSION 2.11)
+include(${Torch_DIR}/TorchConfigVersion.cmake)
+if(NOT PACKAGE_VERSION_COMPATIBLE)
+  message(FATAL_ERROR "Torch 2.11 or newer is wanted, ${Torch_DIR} is of ${PACKAGE_VERSION}")
+endif()
+get_filename_component(gradthru_torch_root ${Torch_DIR}/../../.. ABSOLUTE)
+set(GRADTHRU_TORCH_LIB_DIR ${gradthru_torch_root}/lib)
 
-# The exported Torch target carries Python-free libraries on a CPU wheel; name them ourselves so that
-# nothing else slips in, with its headers as system headers.
+# Named here and not by find_package(Torch), which wants a CUDA toolkit where the wheel was built with
+# CUDA, and brings libraries that need Python. Headers are system headers. What a CUDA build of
+# Torch needs itself lies in other wheels, where the loader finds it and the linker need not.
 add_library(gradthru_torch INTERFACE)
-target_include_directories(gradthru_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
+target_include_directories(gradthru_torch SYSTEM INTERFACE
+  ${gradthru_torch_root}/include ${gradthru_torch_root}/include/torch/csrc/api/include)
 target_link_libraries(gradthru_torch INTERFACE
   ${GRADTHRU_TORCH_LIB_DIR}/libtorch.so ${GRADTHRU_TORCH_LIB_DIR}/libtorch_cpu.so
   ${GRADTHRU_TORCH_LIB_DIR}/libc10.so)
+target_link_options(gradthru_torch INTERFACE LINKER:--allow-shlib-undefined)

@@ -41,6 +41,7 @@ Tensor Learner::objective(const Tensor& input, const Tensor& labels, const Estim
                           const Tensor& baseline, const Key& key) const {
   nn::NetworkOptions options;
   options.one_flip_average = options_.one_flip_average;
+  options.squashed_head = options_.squashed_head;
   options.baseline = baseline;
   options.decay = options_.baseline_decay;
   options.key = key;

@@ -24,6 +24,7 @@ class Learner {
     double clip = 1e3;
     double baseline_decay = 0.9;  ///< of reinforce(baseline=moving)
     bool one_flip_average = true;
+    bool squashed_head = false;
     uint64_t noise_seed = 0;
   };
 

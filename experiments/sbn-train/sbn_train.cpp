@@ -35,6 +35,7 @@ std::vector<train::ConfigKey> sbn_keys() {
       {"batch_size", int64_t{64}, "images per update", {.min = 1}},
       {"augment", true, "crop (CIFAR-10: and flip) the images of cifar_s1 at random", {}},
       {"one_flip_average", true, "of the head in training, where units are sampled", {}},
+      {"squashed_head", false, "ap2, local_reparam: the released code's loss, for comparison", {}},
       {"baseline_decay", 0.9, "of reinforce(baseline=moving)", {.min = 0, .below = 1}},
       {"optimiser.lr", 0.0, "learning rate; 0: the search's, or the method's own", {.min = 0}},
       {"optimiser.momentum", 0.9, "of Nesterov's method", {.above = 0, .below = 1}},

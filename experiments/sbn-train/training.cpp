@@ -56,6 +56,7 @@ Learner::Options learner_options(const RunPlan& plan) {
           .clip = plan.config.number("optimiser.clip"),
           .baseline_decay = plan.config.number("baseline_decay"),
           .one_flip_average = plan.config.boolean("one_flip_average"),
+          .squashed_head = plan.config.boolean("squashed_head"),
           .noise_seed = train::stream_seed(plan.seed, "noise")};
 }
 

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <map>
+#include <numbers>
 #include <string>
 #include <vector>
 
@@ -338,6 +339,28 @@ TEST(Network, NormaliseGivesPreactivationsOfUnitVariance) {
     EXPECT_LE((variance - 1).abs().max().item<double>(), 1e-12);
   }
   support::expect_refused([&] { net->normalise(x, Propagation::local_reparam); }, "no fixed");
+}
+
+// The defect of the released code, to be had on purpose: tanh(eta / 2) of each logit, its variance
+// taken in.
+TEST(Moments, SquashedHeadPutsTheLogitsThroughTheMapOfUnits) {
+  const BinaryNetwork net =
+      network({2, 4, 3, 3}, NetworkLoss::softmax_nll, Coding::plus_minus_one, 50, 10);
+  const StochasticBinarySequential module = gradthru::lab::module_of(net);
+  const auto loss = [&](const Estimator& e, bool squashed) {
+    return module->loss(net.x, net.y, e, {.squashed_head = squashed, .key = kKey}).item<double>();
+  };
+  gradthru::nn::LayerMoments m{net.x, {}};
+  for (const auto& layer : module->layers()) m = layer->moments(m, Propagation::ap2);
+  const Tensor v = at::linear(m.variance, module->weight.square());
+  const Tensor eta = at::linear(m.mean, module->weight, module->bias) /
+                     (1 + 3 / (std::numbers::pi * std::numbers::pi) * v).sqrt();
+  EXPECT_NEAR(loss(gradthru::ap2(), true),
+              at::cross_entropy_loss((eta / 2).tanh(), net.y).item<double>(), 1e-12);
+  const double squashed = loss(gradthru::local_reparam(), true);
+  EXPECT_NE(squashed, loss(gradthru::local_reparam(), false));
+  EXPECT_EQ(squashed, loss(gradthru::local_reparam(), true));
+  EXPECT_EQ(loss(gradthru::ap1(), true), loss(gradthru::ap1(), false));
 }
 
 TEST(Evaluation, IsThatOfItsSamples) {

@@ -17,8 +17,11 @@
 namespace gradthru::nn {
 
 struct NetworkOptions {
-  int64_t batch0 = 0;                    ///< index of the first example in the whole batch
-  bool one_flip_average = true;          ///< of the head: see head_loss(); where units are sampled
+  int64_t batch0 = 0;            ///< index of the first example in the whole batch
+  bool one_flip_average = true;  ///< of the head: see head_loss(); where units are sampled
+  bool squashed_head = false;  ///< ap2 and local_reparam: the head's outputs go through the map of
+                               ///< a unit's moments before the loss, as in the code released with
+                               ///< arXiv 2006.03143; for comparison only
   std::optional<at::Tensor> baseline{};  ///< 0-dim: the state of reinforce(baseline=moving)
   double decay = 0.9;  ///< of the moving baseline, in [0, 1): after each use it becomes
                        ///< decay * baseline + (1 - decay) * mean loss

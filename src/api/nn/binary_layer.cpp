@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 #include <string>
 #include <vector>
 
@@ -158,20 +157,10 @@ LayerSample StochasticBinaryLayerImpl::sample(const Tensor& x, const Estimator& 
 
 LayerMoments StochasticBinaryLayerImpl::moments(const LayerMoments& below, Propagation rule,
                                                 const std::optional<Key>& key) const {
-  const bool pm1 = coding_ == Coding::plus_minus_one;
-  Tensor a = preactivation(below.mean);
-  if (rule == Propagation::ap1) return {pm1 ? at::tanh(a / 2) : at::sigmoid(a), {}};
-  if (rule == Propagation::tanh) return {pm1 ? at::tanh(a) : at::sigmoid(2 * a), {}};
-  if (rule == Propagation::local_reparam && !key) fail("moments: local_reparam wants a key");
-  if (below.variance.defined()) {
-    const Tensor v = spread(below.variance);
-    constexpr double kLogistic = 3 / (std::numbers::pi * std::numbers::pi);
-    a = rule == Propagation::ap2 ? a / at::sqrt(1 + kLogistic * v)
-                                 : a + at::sqrt(v) * normals(a, *key);
-  }
-  const Tensor p = at::sigmoid(a), variance = p * (1 - p);
-  if (!pm1) return {p, variance};
-  return {2 * p - 1, 4 * variance};
+  const Tensor a = preactivation(below.mean);
+  const bool uses_variance = rule == Propagation::ap2 || rule == Propagation::local_reparam;
+  const Tensor v = uses_variance && below.variance.defined() ? spread(below.variance) : Tensor();
+  return unit_moments(a, v, rule, key, coding_);
 }
 
 uint64_t layer_offsets_used(const Estimator& e) {

@@ -128,9 +128,14 @@ class Objective {
       m = layer.moments(m, rule, key);
     }
     Tensor eta = outputs(m.mean.flatten(1));
-    if (rule == Propagation::local_reparam) {
+    if (m.variance.defined()) {
       const Tensor v = at::linear(m.variance.flatten(1), net_.weight.square());
-      eta = eta + v.sqrt() * normals(eta, stream_.at(layers(), layers(), 0, eta.size(1)));
+      const Key key = stream_.at(layers(), layers(), 0, eta.size(1));
+      if (options_.squashed_head) {
+        eta = unit_moments(eta, v, rule, key, net_.coding()).mean;
+      } else if (rule == Propagation::local_reparam) {
+        eta = eta + v.sqrt() * normals(eta, key);
+      }
     }
     return loss_of(net_.loss_kind(), eta, target_).mean();
   }
