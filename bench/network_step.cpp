@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "bench/cases.h"
-#include "bench/interleave.h"
+#include "bench/in_turn.h"
 #include "gradthru/nn/binary_conv2d.h"
 #include "gradthru/nn/binary_sequential.h"
 
@@ -81,11 +81,7 @@ void run(benchmark::State& state, const Width& width) {
                                        {"st", [&] { step.run(st()); }}};
   for (auto _ : state) {
     interleave(candidates, {.repetitions = 15, .seconds = 60});
-    state.SetIterationTime(spread_of(candidates[0].seconds).median);
-    const Spread ratio = ratio_of(candidates[0], candidates[1]);
-    state.counters["ratio"] = ratio.median;
-    state.counters["ratio_low"] = ratio.low;
-    state.counters["ratio_high"] = ratio.high;
+    report(state, candidates[0], ratio_of(candidates[0], candidates[1]));
     const auto memory = [&](const char* name, const Candidate& candidate) {
       const auto bytes = peak_growth(candidate.run);
       if (bytes) state.counters[name] = static_cast<double>(*bytes) / (1 << 20);
@@ -97,11 +93,8 @@ void run(benchmark::State& state, const Width& width) {
 
 const bool registered = [] {
   for (const Width& width : kWidths) {
-    benchmark::RegisterBenchmark(("network_step/" + width.name).c_str(),
-                                 [width](benchmark::State& state) { run(state, width); })
-        ->UseManualTime()
-        ->Iterations(1)
-        ->Unit(benchmark::kMillisecond);
+    register_in_turn("network_step/" + width.name,
+                     [width](benchmark::State& state) { run(state, width); });
   }
   return true;
 }();

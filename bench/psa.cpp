@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "bench/cases.h"
-#include "bench/interleave.h"
+#include "bench/in_turn.h"
 #include "bench/psa_arithmetic.h"
 
 namespace gradthru::bench {
@@ -120,25 +120,15 @@ void run(benchmark::State& state, const Layer& layer) {
       {"arithmetic", [&] { psa_arithmetic(layer.terms() / kShorter); }}};
   for (auto _ : state) {
     interleave(candidates, {.repetitions = 25, .seconds = 6});
-    const Spread ours = spread_of(candidates[0].seconds);
-    state.SetIterationTime(ours.median);
-    const Spread ratio = ratio_of(candidates[0], candidates[1]);
-    state.counters["ratio"] = ratio.median;
-    state.counters["ratio_low"] = ratio.low;
-    state.counters["ratio_high"] = ratio.high;
+    report(state, candidates[0], ratio_of(candidates[0], candidates[1]));
     state.counters["arithmetic"] = kShorter * ratio_of(candidates[2], candidates[0]).median;
-    state.counters["Gterms/s"] = layer.terms() / ours.median * 1e-9;
+    state.counters["Gterms/s"] = layer.terms() / spread_of(candidates[0].seconds).median * 1e-9;
   }
 }
 
 const bool registered = [] {
   for (const Layer& layer : layers()) {
-    const std::string title = "psa/" + layer.name;
-    benchmark::RegisterBenchmark(title.c_str(),
-                                 [layer](benchmark::State& state) { run(state, layer); })
-        ->UseManualTime()
-        ->Iterations(1)
-        ->Unit(benchmark::kMillisecond);
+    register_in_turn("psa/" + layer.name, [layer](benchmark::State& state) { run(state, layer); });
   }
   return true;
 }();

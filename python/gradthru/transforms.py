@@ -155,8 +155,8 @@ def register() -> None:
         for suffix, rule in (("_backward", _backward), ("_binary_backward", _binary_backward)):
             torch.library.register_vmap(f"gradthru::{name}{suffix}",
                                         rule(getattr(ops, name + suffix)))
-    for name in ("psa_linear", "psa_conv2d"):
+    for name in ("psa_linear", "psa_conv2d", "logic_gates", "logic_gates_backward"):
         torch.library.register_vmap(f"gradthru::{name}", _every_element(getattr(ops, name)))
     for device in ("cpu", "cuda"):
-        for name in ("sample", "sample_index", "sample_binary"):
+        for name in ("sample", "sample_index", "sample_binary", "logic_gates"):
             torch.library.register_autocast(f"gradthru::{name}", device, torch.float32)

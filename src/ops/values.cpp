@@ -11,6 +11,7 @@
 
 #include "gradthru/estimator.h"
 #include "gradthru/key.h"
+#include "gradthru/nn/logic_gates.h"
 
 namespace gradthru::ops {
 namespace {
@@ -77,6 +78,11 @@ int64_t random_seed(const std::optional<at::Generator>& generator) {
   return static_cast<int64_t>(key_from(generator).seed);
 }
 
+/// The inputs of the gates of a layer.
+std::tuple<at::Tensor, at::Tensor> wiring(int64_t in, int64_t out, int64_t seed) {
+  return nn::logic_wiring(in, out, static_cast<uint64_t>(seed));
+}
+
 std::string version() {
   return GRADTHRU_VERSION;
 }
@@ -88,6 +94,7 @@ TORCH_LIBRARY_FRAGMENT(gradthru, m) {
   m.def("about(str spec) -> (str, str, str, str[], str)", &about_of);
   m.def("traits(str spec) -> (str, bool, bool, bool, float, bool, bool)", &traits_of);
   m.def("random_seed(Generator? generator) -> int", &random_seed);
+  m.def("logic_wiring(int inputs, int gates, int seed) -> (Tensor, Tensor)", &wiring);
   m.def("version() -> str", &version);
 }
 

@@ -11,6 +11,7 @@ gradthru_test(exactness_test
 gradthru_test(binary_test SOURCES cpp/binary_test.cpp LIBRARIES gradthru)
 gradthru_test(psa_test
   SOURCES cpp/psa_test.cpp cpp/psa_contract_test.cpp cpp/psa_exactness_test.cpp LIBRARIES gradthru)
+gradthru_test(logic_test SOURCES cpp/logic_test.cpp LIBRARIES gradthru)
 gradthru_test(mve_test SOURCES cpp/mve_test.cpp LIBRARIES gradthru)
 gradthru_test(reinmax_variants_test SOURCES cpp/reinmax_variants_test.cpp LIBRARIES gradthru)
 gradthru_test(options_test

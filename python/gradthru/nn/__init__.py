@@ -1,4 +1,4 @@
-"""Modules with discrete steps inside: bottlenecks, codebooks, networks of binary units."""
+"""Modules with discrete steps inside: bottlenecks, codebooks, networks of binary units, logic gates."""
 
 from .binary import StochasticBinaryConv2d, StochasticBinaryLinear
 from .binary_layer import BinarySample, Moments, StochasticBinaryLayer, layer_offsets_used
@@ -6,11 +6,12 @@ from .binary_network import Evaluation, StochasticBinarySequential
 from .bottleneck import CategoricalBottleneck
 from .embedding import EmbeddedSample, StraightThroughEmbedding
 from .head import head_loss, loss_of
+from .logic import LogicGateLayer, group_sum
 from .quantizer import Quantized, VectorQuantizer
 
 __all__ = [
-    "BinarySample", "CategoricalBottleneck", "EmbeddedSample", "Evaluation", "Moments", "Quantized",
-    "StochasticBinaryConv2d", "StochasticBinaryLayer", "StochasticBinaryLinear",
-    "StochasticBinarySequential", "StraightThroughEmbedding", "VectorQuantizer", "head_loss",
-    "layer_offsets_used", "loss_of",
+    "BinarySample", "CategoricalBottleneck", "EmbeddedSample", "Evaluation", "LogicGateLayer", "Moments",
+    "Quantized", "StochasticBinaryConv2d", "StochasticBinaryLayer", "StochasticBinaryLinear",
+    "StochasticBinarySequential", "StraightThroughEmbedding", "VectorQuantizer", "group_sum",
+    "head_loss", "layer_offsets_used", "loss_of",
 ]

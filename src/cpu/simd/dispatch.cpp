@@ -7,14 +7,16 @@
 #include <string_view>
 
 #include "cpu/simd/kernels.h"
+#include "cpu/simd/logic_kernels.h"
 #include "cpu/simd/psa_kernels.h"
 
 namespace gradthru::cpu {
 
-#define GRADTHRU_TARGET_TABLE(space) \
-  namespace space {                  \
-  extern const Kernels kTable;       \
-  extern const PsaTable kPsaTable;   \
+#define GRADTHRU_TARGET_TABLE(space)   \
+  namespace space {                    \
+  extern const Kernels kTable;         \
+  extern const PsaTable kPsaTable;     \
+  extern const LogicTable kLogicTable; \
   }
 GRADTHRU_TARGET_TABLES
 #undef GRADTHRU_TARGET_TABLE
@@ -50,18 +52,27 @@ const Kernels& choose() {
   TORCH_CHECK_VALUE(false, "GRADTHRU_CPU must be one of ", known, ", got ", wanted);
 }
 
-const PsaTable& psa_table_of(std::string_view name) {
-#define GRADTHRU_TARGET_TABLE(space) &space::kPsaTable,
-  static const std::array tables = {GRADTHRU_TARGET_TABLES};
-#undef GRADTHRU_TARGET_TABLE
+/// The table of the instruction set that was chosen.
+template <class Table, size_t count>
+const Table& chosen_of(const std::array<const Table*, count>& tables) {
+  const std::string_view name = kernels().name;
   return **std::find_if(tables.begin(), tables.end(),
-                        [&](const PsaTable* table) { return table->name == name; });
+                        [&](const Table* table) { return table->name == name; });
 }
 
 }  // namespace
 
 const PsaTable& psa_kernels() {
-  static const PsaTable& chosen = psa_table_of(kernels().name);
+#define GRADTHRU_TARGET_TABLE(space) &space::kPsaTable,
+  static const PsaTable& chosen = chosen_of(std::array{GRADTHRU_TARGET_TABLES});
+#undef GRADTHRU_TARGET_TABLE
+  return chosen;
+}
+
+const LogicTable& logic_kernels() {
+#define GRADTHRU_TARGET_TABLE(space) &space::kLogicTable,
+  static const LogicTable& chosen = chosen_of(std::array{GRADTHRU_TARGET_TABLES});
+#undef GRADTHRU_TARGET_TABLE
   return chosen;
 }
 
