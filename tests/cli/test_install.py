@@ -44,7 +44,7 @@ def test_find_package_builds_a_program(tmp_path):
     (source / "CMakeLists.txt").write_text(PROJECT)
     (source / "main.cpp").write_text(MAIN)
     run("cmake", "--install", BUILD, "--component", "library", "--prefix", tree)
-    run("cmake", "-S", source, "-B", build, f"-DCMAKE_PREFIX_PATH={tree}",
+    run("cmake", "-G", "Ninja", "-S", source, "-B", build, f"-DCMAKE_PREFIX_PATH={tree}",
         f"-DGRADTHRU_PYTHON={sys.executable}")
     run("cmake", "--build", build)
     ones, rest = map(float, run(build / "consumer").split())
