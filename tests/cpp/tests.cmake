@@ -103,7 +103,7 @@ gradthru_baseline_test(tail_test "Deep.*:InverseCdf.*:Race.*")
 gradthru_baseline_test(bits_test "*OnTheSplitOfTheBatch/*_Half:*OnTheLayout/*_BFloat16")
 
 # What looks into every kernel: run under sanitizers as well.
-set(kernel_tests philox_test sampler_test backward_test binary_test mve_test psa_test soak_test
+set(kernel_tests philox_test sampler_test backward_test binary_test mve_test logic_test psa_test soak_test
                  tail_test)
 set_tests_properties(${kernel_tests} PROPERTIES LABELS kernels)
 add_custom_target(kernel_tests DEPENDS ${kernel_tests})
