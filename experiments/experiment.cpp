@@ -3,6 +3,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "experiments/decoupled/decoupled.h"
 #include "experiments/poly/poly.h"
 #include "experiments/sbn-accuracy/sbn_accuracy.h"
 #include "experiments/sbn-train/sbn_train.h"
@@ -21,8 +22,8 @@ std::string listed(const std::vector<std::string>& names) {
 }  // namespace
 
 const std::vector<Experiment>& all() {
-  static const std::vector<Experiment> experiments = {poly(), vae(), vae_probe_experiment(),
-                                                      sbn_accuracy(), sbn_train()};
+  static const std::vector<Experiment> experiments = {
+      poly(), vae(), vae_probe_experiment(), sbn_accuracy(), sbn_train(), decoupled_experiment()};
   return experiments;
 }
 

@@ -53,6 +53,11 @@ Tensor surrogate(const Tensor& logits, const Estimator& e, const Tensor& index, 
 }
 
 Tensor gradient_gaps(const Problem& p, const Estimator& e, int64_t draws, const Key& key) {
+  return gaps_and_gradients(p, e, draws, key).gap;
+}
+
+GapsAndGradients gaps_and_gradients(const Problem& p, const Estimator& e, int64_t draws,
+                                    const Key& key) {
   if (!has_surrogate(e)) {
     throw InvalidInput("gradient gap: wanted st, gst or gumbel_softmax, got " + to_string(e));
   }
@@ -65,7 +70,11 @@ Tensor gradient_gaps(const Problem& p, const Estimator& e, int64_t draws, const 
   const Tensor soft = s.detach().requires_grad_();
   const Tensor at_hard = torch::autograd::grad({p.f(hard).sum()}, {hard})[0];
   const Tensor at_soft = torch::autograd::grad({p.f(soft).sum()}, {soft})[0];
-  return torch::autograd::grad({s}, {logits}, {at_hard - at_soft})[0].flatten(1).norm(2, 1);
+  const auto length = [&](const Tensor& g) {
+    const auto through = torch::autograd::grad({s}, {logits}, {g}, /*retain_graph=*/true);
+    return through[0].flatten(1).norm(2, 1);
+  };
+  return {length(at_hard - at_soft), length(at_hard)};
 }
 
 }  // namespace gradthru::lab

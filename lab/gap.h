@@ -28,4 +28,11 @@ at::Tensor surrogate(const at::Tensor& logits, const Estimator& estimator, const
 at::Tensor gradient_gaps(const Problem& problem, const Estimator& estimator, int64_t draws,
                          const Key& key);
 
+/// The same, and the length of the first of the two gradients, which is the estimator's.
+struct GapsAndGradients {
+  at::Tensor gap, gradient;  ///< [draws]
+};
+GapsAndGradients gaps_and_gradients(const Problem& problem, const Estimator& estimator,
+                                    int64_t draws, const Key& key);
+
 }  // namespace gradthru::lab

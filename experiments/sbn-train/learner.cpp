@@ -5,13 +5,10 @@
 #include <ATen/core/grad_mode.h>
 #include <torch/nn/utils/clip_grad.h>
 
-#include <cmath>
-#include <sstream>
 #include <utility>
 
 #include "experiments/sbn-train/peak_memory.h"
 #include "train/optimiser.h"
-#include "train/session.h"
 
 namespace gradthru::experiments {
 
@@ -54,7 +51,7 @@ double Learner::update(const Tensor& input, const Tensor& labels, double progres
   optimiser_->zero_grad();
   loss.backward();
   const double value = loss.item<double>();
-  require_finite(value);
+  require_finite(value, parameters(), options_.estimator, rate_);
   torch::nn::utils::clip_grad_value_(net_->parameters(), options_.clip);
   optimiser_->step();
   return value;
@@ -69,28 +66,16 @@ int64_t Learner::peak_bytes(const Tensor& input, const Tensor& labels) const {
   return memory.bytes();
 }
 
-void Learner::require_finite(double loss) const {
-  std::ostringstream setting;
-  setting << " with " << to_string(options_.estimator) << ", lr " << rate_;
-  if (!std::isfinite(loss)) throw train::Diverged("loss is not finite" + setting.str());
-  std::vector<Tensor> sums;
-  std::vector<std::string> names;
+NamedTensors Learner::parameters() const {
+  NamedTensors all;
   for (const auto& parameter : net_->named_parameters()) {
-    if (!parameter.value().grad().defined()) continue;
-    sums.push_back(parameter.value().grad().sum());
-    names.push_back(parameter.key());
+    all.emplace_back(parameter.key(), parameter.value());
   }
-  if (at::isfinite(at::stack(sums)).all().item<bool>()) return;
-  for (size_t i = 0; i < sums.size(); ++i) {
-    if (std::isfinite(sums[i].item<double>())) continue;
-    throw train::Diverged("gradient of " + names[i] + " is not finite" + setting.str());
-  }
+  return all;
 }
 
 void Learner::store(Checkpoint& checkpoint) const {
-  for (const auto& parameter : net_->named_parameters()) {
-    checkpoint.tensors["model." + parameter.key()] = parameter.value().detach();
-  }
+  experiments::store(parameters(), checkpoint);
   train::store(*optimiser_, checkpoint, "optimiser.");
   checkpoint.tensors["baseline"] = baseline_;
   checkpoint.numbers["rate"] = rate_;
@@ -99,16 +84,7 @@ void Learner::store(Checkpoint& checkpoint) const {
 
 void Learner::restore(const Checkpoint& checkpoint) {
   restart(checkpoint.number("rate"));
-  const at::NoGradGuard no_grad;
-  for (const auto& parameter : net_->named_parameters()) {
-    const Tensor& held = checkpoint.tensor("model." + parameter.key());
-    if (held.sizes() != parameter.value().sizes()) {
-      throw InvalidInput("checkpoint: model." + parameter.key() +
-                         " does not fit its parameter: another model?");
-    }
-    Tensor mine = parameter.value();
-    mine.copy_(held);
-  }
+  experiments::restore(parameters(), checkpoint);
   train::restore(*optimiser_, checkpoint, "optimiser.");
   baseline_.copy_(checkpoint.tensor("baseline"));
   noise_.offset = static_cast<uint64_t>(checkpoint.integer("noise.offset"));

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "experiments/parameters.h"
 #include "experiments/sbn-train/network.h"
 #include "gradthru/estimator.h"
 #include "gradthru/key.h"
@@ -51,7 +52,7 @@ class Learner {
  private:
   at::Tensor objective(const at::Tensor& input, const at::Tensor& labels, const Estimator& e,
                        const at::Tensor& baseline, const Key& key) const;
-  void require_finite(double loss) const;
+  NamedTensors parameters() const;
 
   nn::StochasticBinarySequential net_;
   Options options_;

@@ -96,19 +96,19 @@ MetricLine event(const std::string& note, std::vector<train::Metric> values) {
 SbnTraining::SbnTraining(const RunPlan& plan, SbnData data)
     : seed_(plan.seed),
       epochs_(plan.config.integer("epochs")),
-      batch_(plan.config.integer("batch_size")),
       steps_per_epoch_(plan.config.integer("steps_per_epoch")),
       samples_(plan.config.integer("eval.samples")),
       curve_(plan.config.integer("eval.curve")),
       one_flip_average_(plan.config.boolean("eval.one_flip_average")),
       shape_(shape_of(plan.config, data.train.images)),
       data_(std::move(data)),
-      order_seed_(train::stream_seed(plan.seed, "order")),
       augment_seed_(train::stream_seed(plan.seed, "augment")),
+      batches_(train::stream_seed(plan.seed, "order"), data_.train.size(),
+               plan.config.integer("batch_size")),
       learner_(initial_network(plan, shape_, data_.train), learner_options(plan)),
       search_{.evaluations = plan.config.integer("lr_search.evaluations")},
       trial_epochs_(plan.config.integer("lr_search.epochs")) {
-  if (steps_per_epoch_ == 0) steps_per_epoch_ = (data_.train.size() + batch_ - 1) / batch_;
+  if (steps_per_epoch_ == 0) steps_per_epoch_ = batches_.per_pass();
   const bool augmented = shape_.net != "fc" && plan.config.boolean("augment");
   if (!augmented) data_.augmentation = {};
   learner_.restart(plan.config.number("optimiser.lr"));
@@ -180,13 +180,7 @@ train::StepReport SbnTraining::step(int64_t step) {
 }
 
 LabelledImages SbnTraining::batch(int64_t step) {
-  const int64_t n = data_.train.size(), per_pass = (n + batch_ - 1) / batch_;
-  if (const int64_t pass = step / per_pass; pass != order_pass_) {
-    order_ = train::epoch_order(order_seed_, pass, n);
-    order_pass_ = pass;
-  }
-  const int64_t start = step % per_pass * batch_;
-  const auto seen = data_.train.select(order_.narrow(0, start, std::min(batch_, n - start)));
+  const auto seen = data_.train.select(batches_.at(step));
   const Tensor images = augment(seen.images, data_.augmentation, augment_seed_, step);
   return {network_input(shape_, images), seen.labels};
 }

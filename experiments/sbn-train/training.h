@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "experiments/batches.h"
 #include "experiments/experiment.h"
 #include "experiments/sbn-train/images.h"
 #include "experiments/sbn-train/learner.h"
@@ -56,14 +57,13 @@ class SbnTraining : public train::Training {
   train::MetricLine costs() const;
 
   uint64_t seed_;
-  int64_t epochs_, batch_, steps_per_epoch_;
+  int64_t epochs_, steps_per_epoch_;
   int64_t samples_, curve_;
   bool one_flip_average_;
   SbnShape shape_;
   SbnData data_;
-  uint64_t order_seed_, augment_seed_;
-  int64_t order_pass_ = -1;
-  at::Tensor order_;
+  uint64_t augment_seed_;
+  Batches batches_;
   Learner learner_;
 
   RateSearch search_;

@@ -75,14 +75,7 @@ at::Tensor VaeModel::slopes(const at::Tensor& onehots, const at::Tensor& images)
 }
 
 void VaeModel::restore(const train::Checkpoint& checkpoint) {
-  const at::NoGradGuard no_grad;
-  for (auto& [name, tensor] : parameters_) {
-    const at::Tensor& stored = checkpoint.tensor("model." + name);
-    if (stored.sizes() != tensor.sizes()) {
-      throw InvalidInput("checkpoint: model." + name + " has another shape");
-    }
-    tensor.copy_(stored);
-  }
+  experiments::restore(parameters_, checkpoint);
 }
 
 VaeModel VaeModel::copy(at::ScalarType dtype) const {
@@ -94,11 +87,12 @@ VaeModel VaeModel::copy(at::ScalarType dtype) const {
   return other;
 }
 
-VaeLoss VaeModel::loss(const at::Tensor& images, const Estimator& estimator, const Key& key) const {
+VaeLoss VaeModel::loss(const at::Tensor& images, const Estimator& estimator, const Key& key,
+                       double kl_tau) const {
   const auto B = static_cast<double>(images.size(0));
   const at::Tensor logits = encode(images);
   const at::Tensor pixels = decode(sample(logits, estimator, {.key = key}).onehot);
-  const at::Tensor log_q = at::log_softmax(logits, -1);
+  const at::Tensor log_q = at::log_softmax(kl_tau == 1 ? logits : logits / kl_tau, -1);
   const at::Tensor q = log_q.exp();
   VaeLoss loss;
   loss.recon = at::binary_cross_entropy_with_logits(pixels, images, {}, {}, at::Reduction::Sum) / B;

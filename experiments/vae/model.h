@@ -4,10 +4,9 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <string>
-#include <utility>
 #include <vector>
 
+#include "experiments/parameters.h"
 #include "gradthru/categorical.h"
 #include "train/checkpoint.h"
 
@@ -27,7 +26,7 @@ struct VaeShape {
 /// Per-example averages over a batch, each a scalar tensor. Units: nats.
 struct VaeLoss {
   at::Tensor recon;     ///< binary cross-entropy with soft targets, summed over pixels
-  at::Tensor kl;        ///< KL(q || uniform) at temperature 1, summed over latents
+  at::Tensor kl;        ///< KL(q || uniform), summed over latents
   at::Tensor max_prob;  ///< mean largest q, detached
 
   at::Tensor nelbo() const { return recon + kl; }
@@ -41,7 +40,9 @@ class VaeModel {
 
   at::Tensor encode(const at::Tensor& images) const;   ///< [B, pixels] to logits [B, L, K]
   at::Tensor decode(const at::Tensor& onehots) const;  ///< [B, L, K] to pixel logits [B, pixels]
-  VaeLoss loss(const at::Tensor& images, const Estimator& estimator, const Key& key) const;
+  /// `kl_tau`: q of the KL is softmax(logits / kl_tau), whatever is sampled.
+  VaeLoss loss(const at::Tensor& images, const Estimator& estimator, const Key& key,
+               double kl_tau = 1) const;
 
   const VaeShape& shape() const { return shape_; }
 
@@ -57,10 +58,8 @@ class VaeModel {
   /// The same weights in memory of their own, in another dtype; they need no gradient.
   VaeModel copy(at::ScalarType dtype) const;
 
-  /// Name and tensor, in a fixed order: `encoder.0.weight`.
-  const std::vector<std::pair<std::string, at::Tensor>>& named_parameters() const {
-    return parameters_;
-  }
+  /// First those of the encoder, `encoder.0.weight`, then as many of the decoder.
+  const NamedTensors& named_parameters() const { return parameters_; }
 
  private:
   /// Through the layers from parameter number `first` on; `hidden` gets what each ReLU gives.
@@ -68,7 +67,7 @@ class VaeModel {
                  std::vector<at::Tensor>* hidden = nullptr) const;
 
   VaeShape shape_;
-  std::vector<std::pair<std::string, at::Tensor>> parameters_;
+  NamedTensors parameters_;
 };
 
 }  // namespace gradthru::experiments

@@ -6,8 +6,6 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <cmath>
-#include <sstream>
 
 #include "experiments/vae/exact_bound.h"
 #include "experiments/vae/setup.h"
@@ -32,22 +30,20 @@ VaeTraining::VaeTraining(const RunPlan& plan, const data::ImageSet& images)
     : estimator_(plan.estimator),
       seed_(plan.seed),
       epochs_(plan.config.integer("epochs")),
-      batch_(plan.config.integer("batch_size")),
       exact_(plan.config.text("eval.exact")),
       learning_rate_(plan.config.number("optimiser.lr")),
       train_(first_of(images.train_images, plan.config.integer("data.train_limit"))),
       test_(first_of(images.test_images, plan.config.integer("data.test_limit"))),
       model_(initial_model(shape_of(plan.config, images.train_images.size(1)), plan.seed)),
       noise_(train::stream_key(plan.seed, "noise")),
-      order_seed_(train::stream_seed(plan.seed, "order")) {
-  std::vector<at::Tensor> parameters;
-  for (const auto& [name, tensor] : model_.named_parameters()) parameters.push_back(tensor);
-  optimiser_ = train::make_optimiser(plan.config.text("optimiser.name"), std::move(parameters),
-                                     {.lr = learning_rate_});
+      batches_(train::stream_seed(plan.seed, "order"), train_.size(0),
+               plan.config.integer("batch_size")) {
+  optimiser_ = train::make_optimiser(plan.config.text("optimiser.name"),
+                                     tensors_of(model_.named_parameters()), {.lr = learning_rate_});
 }
 
 train::StepReport VaeTraining::step(int64_t step) {
-  const at::Tensor x = train_.index_select(0, batch_indices(step));
+  const at::Tensor x = train_.index_select(0, batches_.at(step));
   const double total = static_cast<double>(steps_per_epoch() * epochs_);
   const Estimator estimator = estimator_.at(static_cast<double>(step) / total);
   const VaeLoss loss = model_.loss(x, estimator, noise_.take(offsets_used(estimator)));
@@ -55,7 +51,7 @@ train::StepReport VaeTraining::step(int64_t step) {
   optimiser_->zero_grad();
   objective.backward();
   const double value = objective.item<double>();
-  require_finite(value);
+  require_finite(value, model_.named_parameters(), estimator_, learning_rate_);
   optimiser_->step();
   averages_.add(loss, x.size(0));
   return {value, x.size(0)};
@@ -79,9 +75,7 @@ train::EpochReport VaeTraining::end_epoch(int64_t epoch) {
 }
 
 void VaeTraining::store(Checkpoint& checkpoint) const {
-  for (const auto& [name, tensor] : model_.named_parameters()) {
-    checkpoint.tensors["model." + name] = tensor.detach();
-  }
+  experiments::store(model_.named_parameters(), checkpoint);
   train::store(*optimiser_, checkpoint, "optimiser.");
   averages_.store(checkpoint);
   checkpoint.integers["noise.offset"] = static_cast<int64_t>(noise_.offset);
@@ -92,31 +86,6 @@ void VaeTraining::restore(const Checkpoint& checkpoint) {
   train::restore(*optimiser_, checkpoint, "optimiser.");
   averages_.restore(checkpoint);
   noise_.offset = static_cast<uint64_t>(checkpoint.integer("noise.offset"));
-}
-
-at::Tensor VaeTraining::batch_indices(int64_t step) {
-  const int64_t epoch = step / steps_per_epoch();
-  if (epoch != order_epoch_) {
-    order_ = train::epoch_order(order_seed_, epoch, train_.size(0));
-    order_epoch_ = epoch;
-  }
-  const int64_t start = step % steps_per_epoch() * batch_;
-  return order_.narrow(0, start, std::min(batch_, order_.size(0) - start));
-}
-
-void VaeTraining::require_finite(double loss) const {
-  std::ostringstream setting;
-  setting << " with " << to_string(estimator_) << ", lr " << learning_rate_;
-  if (!std::isfinite(loss)) throw train::Diverged("loss is not finite" + setting.str());
-  std::vector<at::Tensor> sums;
-  for (const auto& [name, tensor] : model_.named_parameters()) sums.push_back(tensor.grad().sum());
-  if (at::isfinite(at::stack(sums)).all().item<bool>()) return;
-  for (size_t i = 0; i < sums.size(); ++i) {
-    if (!std::isfinite(sums[i].item<double>())) {
-      throw train::Diverged("gradient of " + model_.named_parameters()[i].first + " is not finite" +
-                            setting.str());
-    }
-  }
 }
 
 /// One sample per image, from the `eval` stream: the same draws every time.

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "data/image_set.h"
+#include "experiments/batches.h"
 #include "experiments/experiment.h"
 #include "experiments/vae/averages.h"
 #include "experiments/vae/model.h"
@@ -19,7 +20,7 @@ class VaeTraining : public train::Training {
  public:
   VaeTraining(const RunPlan& plan, const data::ImageSet& images);
 
-  int64_t steps_per_epoch() const override { return (train_.size(0) + batch_ - 1) / batch_; }
+  int64_t steps_per_epoch() const override { return batches_.per_pass(); }
   int64_t epochs() const override { return epochs_; }
   train::StepReport step(int64_t step) override;
   train::EpochReport end_epoch(int64_t epoch) override;
@@ -29,22 +30,18 @@ class VaeTraining : public train::Training {
   const VaeModel& model() const { return model_; }
 
  private:
-  at::Tensor batch_indices(int64_t step);
-  void require_finite(double loss) const;
   train::MetricLine evaluate() const;
   bool wants_exact_bound(int64_t epoch) const;
 
   Estimator estimator_;
   uint64_t seed_;
-  int64_t epochs_, batch_;
+  int64_t epochs_;
   std::string exact_;
   double learning_rate_;
   at::Tensor train_, test_;
   VaeModel model_;
   Key noise_;
-  uint64_t order_seed_;
-  int64_t order_epoch_ = -1;
-  at::Tensor order_;
+  Batches batches_;
   std::unique_ptr<torch::optim::Optimizer> optimiser_;
   Averages averages_;
 };
