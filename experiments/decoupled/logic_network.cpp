@@ -43,14 +43,14 @@ class LogicNetwork : public Task {
   }
   NamedTensors decoder() const override { return {}; }
 
-  std::vector<std::string> metrics() const override { return {"loss", "acc"}; }
+  std::vector<std::string> metrics() const override { return {"loss", "acc1"}; }
 
   Tensor loss(const LabelledImages& batch, const Estimator& e, const Key& key) const override {
     return at::cross_entropy_loss(scores(batch.images, e, key), batch.labels);
   }
 
   uint64_t offsets_used(const Estimator& e) const override {
-    return layers_.size() * gradthru::offsets_used(e);
+    return e.method == Method::ap1 ? 0 : layers_.size() * gradthru::offsets_used(e);
   }
 
   Tensor evaluate(const LabelledImages& examples, const Estimator&, double tau, Key key,
@@ -75,7 +75,9 @@ class LogicNetwork : public Task {
   Tensor scores(const Tensor& images, const Estimator& e, Key key) const {
     Tensor x = bits(images);
     for (const auto& layer : layers_) {
-      x = layer->forward(x, e, {.key = key.take(gradthru::offsets_used(e))});
+      x = e.method == Method::ap1
+              ? layer->soft(x)
+              : layer->forward(x, e, {.key = key.take(gradthru::offsets_used(e))});
     }
     return nn::group_sum(x, classes_, kTemperature);
   }

@@ -72,6 +72,7 @@ struct TaskEntry {
   size_t fewest = 1, most = 16;          ///< entries of `model.hidden`
   bool binary = false;                   ///< variables of two categories
   bool has_gap = true;
+  bool has_mean = false;  ///< takes `ap1` as well, where every choice is replaced by its mean
   std::function<std::unique_ptr<Task>(const TaskSetting&)> make{};
 };
 

@@ -4,6 +4,7 @@
 #include "experiments/decoupled/binary_autoencoder.h"
 #include "experiments/decoupled/binary_network.h"
 #include "experiments/decoupled/categorical.h"
+#include "experiments/decoupled/logic_network.h"
 #include "experiments/decoupled/task.h"
 
 namespace gradthru::experiments::decoupled {
@@ -40,6 +41,14 @@ const std::vector<TaskEntry>& tasks() {
        .binary = true,
        .has_gap = false,
        .make = make_binary_network},
+      {.name = "dlgn",
+       .batch = 100,
+       .lr = "0.01",
+       .small = {2000, 2000, 2000},
+       .full = {8000, 8000, 8000, 8000, 8000, 8000},
+       .has_gap = false,
+       .has_mean = true,
+       .make = make_logic_network},
   };
   return all;
 }
