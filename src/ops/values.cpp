@@ -78,6 +78,11 @@ int64_t random_seed(const std::optional<at::Generator>& generator) {
   return static_cast<int64_t>(key_from(generator).seed);
 }
 
+/// c0 .. c3 of the functions of logic gates, float64.
+at::Tensor functions() {
+  return nn::logic_functions(at::kDouble);
+}
+
 /// The inputs of the gates of a layer.
 std::tuple<at::Tensor, at::Tensor> wiring(int64_t in, int64_t out, int64_t seed) {
   return nn::logic_wiring(in, out, static_cast<uint64_t>(seed));
@@ -94,6 +99,7 @@ TORCH_LIBRARY_FRAGMENT(gradthru, m) {
   m.def("about(str spec) -> (str, str, str, str[], str)", &about_of);
   m.def("traits(str spec) -> (str, bool, bool, bool, float, bool, bool)", &traits_of);
   m.def("random_seed(Generator? generator) -> int", &random_seed);
+  m.def("logic_functions() -> Tensor", &functions);
   m.def("logic_wiring(int inputs, int gates, int seed) -> (Tensor, Tensor)", &wiring);
   m.def("version() -> str", &version);
 }

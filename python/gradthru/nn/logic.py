@@ -14,15 +14,6 @@ from ._shared import at_least_one, pathwise
 FUNCTIONS = 16
 
 
-def _coefficients() -> list[list[float]]:
-    """c0 .. c3 of each function: bit 3 - 2a - b of k is the value of function k at (a, b)."""
-    rows = []
-    for k in range(FUNCTIONS):
-        none, b, a, both = (float(k >> bit & 1) for bit in (3, 2, 1, 0))
-        rows.append([none, a - none, b - none, both - a - b + none])
-    return rows
-
-
 class LogicGateLayer(nn.Module):
     """Gates that see two inputs each, fixed at random, and learn which Boolean function they are.
 
@@ -61,6 +52,7 @@ class LogicGateLayer(nn.Module):
     estimator: Estimator | None
     left: torch.Tensor
     right: torch.Tensor
+    _functions: torch.Tensor
 
     def __init__(self, inputs: int, gates: int, estimator: EstimatorLike | None = "st", *,
                  seed: int = 0, device: torch.device | str | None = None,
@@ -75,6 +67,8 @@ class LogicGateLayer(nn.Module):
         left, right = ops.logic_wiring(inputs, gates, signed(seed))
         self.register_buffer("left", left.to(device))
         self.register_buffer("right", right.to(device))
+        functions = ops.logic_functions().to(self.logits)
+        self.register_buffer("_functions", functions, persistent=False)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -112,9 +106,8 @@ class LogicGateLayer(nn.Module):
             mixture = torch.softmax(self.logits, -1)
         else:
             mixture = sample(self.logits, self.estimator, key=key, generator=generator).onehot
-        coefficients = mixture @ mixture.new_tensor(_coefficients())
         rows = x.unsqueeze(1) if x.dim() == 1 else x.t()
-        out: torch.Tensor = ops.logic_gates(rows, self.left, self.right, coefficients)
+        out: torch.Tensor = ops.logic_gates(rows, self.left, self.right, mixture @ self._functions)
         return out.squeeze(1) if x.dim() == 1 else out.t()
 
     def extra_repr(self) -> str:
