@@ -168,6 +168,25 @@ TEST_P(Binary, LayoutsAndPiecesDoNotMatter) {
   }
 }
 
+TEST_P(Binary, InfiniteLogitsAndThoseThatOverflowStayFinite) {
+  const Estimator& e = GetParam();
+  for (at::ScalarType dtype : kDtypes) {
+    const at::Tensor largest =
+        support::tensor_of({1, -1}).to(dtype) * (dtype == at::kHalf     ? 65504.0
+                                                 : dtype == at::kDouble ? 1e308
+                                                                        : 3e38);
+    const at::Tensor infinite = largest / at::zeros({}, largest.options());
+    const at::Tensor logits = at::cat({infinite, largest});
+    const BinaryOutcome drawn =
+        support::run_binary(logits, e, {.key = kKey}, at::ones_like(logits));
+    EXPECT_EQ(bits_of(drawn.value), (std::vector<int>{1, 0, 1, 0}));
+    EXPECT_TRUE(drawn.grad.isfinite().all().item<bool>()) << dtype << drawn.grad;
+    const BinaryOptions replay = {.given = drawn.value, .key = kKey};
+    const BinaryOutcome given = support::run_binary(logits, e, replay, at::ones_like(logits));
+    EXPECT_TRUE(given.grad.isfinite().all().item<bool>()) << dtype << given.grad;
+  }
+}
+
 TEST_P(Binary, SaturatedLogitsStayFinite) {
   const Estimator& e = GetParam();
   const at::Tensor logits = support::tensor_of({800, -800, 800, -800, 1e4, -1e4, 0, -0.0});

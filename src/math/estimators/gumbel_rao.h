@@ -139,17 +139,28 @@ struct gumbel_rao {
     stream.offset += 1 + static_cast<uint64_t>(m);
     typename Tile::V log_u, log_1mu;
     t.logistic_pair(stream, e.column, &log_u, &log_1mu);
-    const auto logit = p.scaled_sum() ? e.logit : e.logit * e.tau.inv_tau_f;
-    const auto if_on = softplus(t, logit + log_u) - log_1mu;
-    const auto if_off = log_u - softplus(t, log_1mu - logit);
-    const auto z = t.select(t.less(t.set(0), e.on), if_on, if_off);
-    return p.scaled_sum() ? z * e.tau.inv_tau_b : z + (e.logit * e.tau.inv_tau_b - logit);
+    const auto on = t.less(t.set(0), e.on);
+    if (p.scaled_sum()) {
+      const auto if_on = softplus(t, e.logit + log_u) - log_1mu;
+      const auto if_off = log_u - softplus(t, log_1mu - e.logit);
+      return t.select(on, if_on, if_off) * e.tau.inv_tau_b;
+    }
+    // The noise alone, z less the logit: taken without z, which an infinite logit makes infinite.
+    const auto logit = e.logit * e.tau.inv_tau_f;
+    const auto if_on = t.max(log_u, -logit) + log1p_exp(t, logit + log_u) - log_1mu;
+    const auto if_off = log_u - t.max(log_1mu, logit) - log1p_exp(t, log_1mu - logit);
+    return t.select(on, if_on, if_off) + e.logit * e.tau.inv_tau_b;
   }
 
  private:
+  /// log(1 + exp(-|a|)).
+  template <class Tile>
+  GRADTHRU_HD static typename Tile::V log1p_exp(const Tile& t, typename Tile::V a) {
+    return t.log1p(t.exp(-t.abs(a)));
+  }
   template <class Tile>
   GRADTHRU_HD static typename Tile::V softplus(const Tile& t, typename Tile::V a) {
-    return t.max(a, t.set(0)) + t.log1p(t.exp(-t.abs(a)));
+    return t.max(a, t.set(0)) + log1p_exp(t, a);
   }
 };
 
