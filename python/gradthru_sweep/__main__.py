@@ -4,7 +4,7 @@ import importlib.util
 import pathlib
 import sys
 
-MODULES = {"optuna": "Optuna", "rich": "Rich", "vl_convert": "vl-convert"}
+MODULES = {"optuna": "Optuna", "rich": "Rich", "vl_convert": "vl-convert", "scipy": "SciPy"}
 
 
 def main() -> int:

@@ -1,6 +1,7 @@
 """The heatmap of a study and its lines, as SVG, drawn by Vega-Lite."""
 
 import math
+import pathlib
 
 import vl_convert
 
@@ -196,5 +197,9 @@ def write_charts(store: Store, rows: list[Row]) -> Spec:
         return {}
     cells = Drawing(store, rows, heatmap)
     for name, spec in (("heatmap", cells.heatmap_spec()), ("lines", cells.lines_spec())):
-        write_atomically(store.folder / f"{name}.svg", vl_convert.vegalite_to_svg(spec) + "\n")
+        write_svg(store.folder / f"{name}.svg", spec)
     return cells.found()
+
+
+def write_svg(path: pathlib.Path, spec: Spec) -> None:
+    write_atomically(path, vl_convert.vegalite_to_svg(spec) + "\n")

@@ -6,7 +6,7 @@ import pathlib
 import sys
 import warnings
 
-from gradthru_sweep import study_file
+from gradthru_sweep import comparison_file, study_file
 from gradthru_sweep.mistake import Mistake
 
 FAILURE, MISTAKE = 1, 2
@@ -28,6 +28,8 @@ def main(words: list[str]) -> int:
 
         return Worker(given.path, given.work, given.program).run()
     try:
+        if comparison_file.is_comparison(given.path):
+            return compare(given)
         study = study_file.load(given.path, given.out)
         if given.workers:
             study = dataclasses.replace(study, workers=given.workers)
@@ -42,6 +44,16 @@ def main(words: list[str]) -> int:
         return complain(str(mistake), MISTAKE)
     except (OSError, RuntimeError) as failure:
         return complain(str(failure), FAILURE)
+
+
+def compare(given: argparse.Namespace) -> int:
+    """Errors: Mistake."""
+    asked = comparison_file.load(given.path, given.out, given.workers)
+    from gradthru_sweep import comparison
+
+    if given.plan:
+        return comparison.print_plan(asked, given.program)
+    return comparison.compare(asked, given.program, given.join, given.retry_failed)
 
 
 def complain(why: str, code: int) -> int:

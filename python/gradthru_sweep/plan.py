@@ -6,7 +6,7 @@ import shlex
 from gradthru_sweep import store
 from gradthru_sweep.coordinator import checked_points
 from gradthru_sweep.live import duration
-from gradthru_sweep.points import sample_points
+from gradthru_sweep.points import known_points, sample_points
 from gradthru_sweep.program import Program
 from gradthru_sweep.results import Row, counts, rows_of
 from gradthru_sweep.space import Point, Scalar, label
@@ -39,11 +39,17 @@ def print_plan(study: Study, program: Program) -> int:
         print(f"  trial {number}: {said}" + _state(rows, number))
     if len(points) > SHOWN:
         print(f"  … and {len(points) - SHOWN} more")
-    first = next((p for p in points if p is not None), None) or sample_points(study)[0]
+    first = first_point(study, points)
     words = [os.path.basename(program.path), *program.plain_command(first)[1:]]
     print(f"{'trial 0' if points[0] else 'a trial'} is: {shlex.join(words)}")
     _print_time(study, program, points, rows)
     return 0
+
+
+def first_point(study: Study, points: list[Point | None] | None = None) -> Point:
+    """A point of a study, which may be the sampler's to choose."""
+    points = known_points(study) if points is None else points
+    return next((p for p in points if p is not None), None) or sample_points(study)[0]
 
 
 def _state(rows: list[Row], number: int) -> str:

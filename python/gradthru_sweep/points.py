@@ -91,6 +91,7 @@ def _random_points(study: Study) -> list[Point]:
     finite = all(isinstance(axis, Choices) for axis in study.space.values())
     if finite and (most := sum(1 for _ in spaces.grid(study.space, study.unequal))) < study.trials:
         raise Mistake(f"trials is {study.trials}, but the space has {most} points")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     source = optuna.create_study(sampler=sampler_for(study, 0))
     points: list[Point] = []
     in_vain = 0

@@ -1,10 +1,11 @@
 """Study files: what they may say, read and checked as far as that goes without the program."""
 
+import contextlib
 import os
 import pathlib
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gradthru_sweep import space as spaces
@@ -22,7 +23,7 @@ KEYS = """
 """.split()
 
 
-class _Reader:
+class Reader:
     """Takes keys from a table, each with its type; what is left is unknown."""
 
     def __init__(self, table: dict[str, Any], where: str, known: Sequence[str]) -> None:
@@ -60,30 +61,48 @@ class _Reader:
 def load(path: pathlib.Path, out: str | None = None, name: str | None = None) -> Study:
     """`out` wins over the file's, `name` is for a file that has none. Errors: Mistake, which names
     the file."""
+    text = _text(path)
+    with named(path):
+        return parse(str(path), text, name or path.stem, out)
+
+
+def read_table(path: pathlib.Path) -> dict[str, Any]:
+    """A file of any kind. Errors: Mistake, which names the file."""
+    text = _text(path)
+    with named(path):
+        return tomllib.loads(text)
+
+
+@contextlib.contextmanager
+def named(path: pathlib.Path) -> Iterator[None]:
+    """Mistakes get the name of the file."""
     try:
-        text = path.read_text(encoding="utf-8")
-        return _read(str(path), text, name or path.stem, out)
-    except (OSError, UnicodeDecodeError) as error:
-        why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "no UTF-8"
-        raise Mistake(f"cannot read '{path}': {why}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise Mistake(f"{path}: {error}") from None
-    except Mistake as mistake:
+        yield
+    except (Mistake, tomllib.TOMLDecodeError) as mistake:
         raise Mistake(f"{path}: {mistake}") from None
 
 
-def _read(source: str, text: str, stem: str, out: str | None) -> Study:
+def _text(path: pathlib.Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "no UTF-8"
+        raise Mistake(f"cannot read '{path}': {why}") from None
+
+
+def parse(source: str, text: str, stem: str, out: str | None) -> Study:
+    """Errors: Mistake, or that of tomllib, without the source."""
     table = tomllib.loads(text)
-    top = _Reader(table, "", KEYS)
+    top = Reader(table, "", KEYS)
     name = top.text("study", stem)
     if not re.fullmatch(r"[\w.+-]+", name):
         raise Mistake(f"study wants letters, digits and ._+- only, got '{name}'")
     sampler = top.text("sampler", "grid", SAMPLERS)
-    fixed = _flat(top.inner("set"), "set")
+    fixed = flat(top.inner("set"), "set")
     points = _points(table, sampler)
-    lists = spaces.axes_of(points) if points else _flat(top.inner("space"), "space")
+    lists = spaces.axes_of(points) if points else flat(top.inner("space"), "space")
     axes = {k: spaces.read_axis(k, v) for k, v in lists.items()}
-    seeds = _seeds(table.get("seeds", "0"))
+    seeds = read_seeds(table.get("seeds", "0"))
     unequal = _unequal(table.get("unequal", []), axes, sampler)
     _check_names(fixed, axes, "seeds" in table)
     if not axes:
@@ -152,13 +171,13 @@ def _read(source: str, text: str, stem: str, out: str | None) -> Study:
     )
 
 
-def _flat(table: dict[str, Any], where: str, prefix: str = "") -> dict[str, Any]:
+def flat(table: dict[str, Any], where: str, prefix: str = "") -> dict[str, Any]:
     """Dotted names of nested tables, but for ranges."""
     result: dict[str, Any] = {}
     for key, value in table.items():
         is_range = where == "space" and isinstance(value, dict) and {"low", "high"} & set(value)
         if isinstance(value, dict) and not is_range:
-            result |= _flat(value, where, f"{prefix}{key}.")
+            result |= flat(value, where, f"{prefix}{key}.")
         elif isinstance(value, (str, int, float, list, dict)):
             result[prefix + key] = value
         else:
@@ -181,7 +200,7 @@ def _points(table: dict[str, Any], sampler: str) -> list[spaces.Point]:
         raise Mistake(f"points wants tables with keys and values, got {given!r}")
     if "space" in table or table.get("unequal"):
         raise Mistake("points say all; [space] and unequal are for the other samplers")
-    points = [_flat(point, "points") for point in given]
+    points = [flat(point, "points") for point in given]
     for point in points:
         if set(point) != set(points[0]):
             names = f"{', '.join(points[0])} and {', '.join(point)}"
@@ -192,7 +211,7 @@ def _points(table: dict[str, Any], sampler: str) -> list[spaces.Point]:
     return [{key: point[key] for key in points[0]} for point in points]
 
 
-def _seeds(value: Any) -> list[int]:
+def read_seeds(value: Any, key: str = "seeds") -> list[int]:
     if isinstance(value, int) and not isinstance(value, bool):
         value = [value]
     if isinstance(value, str):
@@ -202,7 +221,7 @@ def _seeds(value: Any) -> list[int]:
             value = [int(part) for part in value.split(",")]
     good = isinstance(value, list) and all(type(v) is int and v >= 0 for v in value)
     if not good or not value or len(set(value)) < len(value) or len(value) > 10000:
-        raise Mistake(f"seeds wants 0..4 or 0,2,5, each once, got {value!r}")
+        raise Mistake(f"{key} wants 0..4 or 0,2,5, each once, got {value!r}")
     return list(value)
 
 
@@ -242,11 +261,11 @@ def _check_names(fixed: dict[str, Any], axes: Space, has_seeds: bool) -> None:
             raise Mistake("a template uses {method}, which is a setting of its own")
 
 
-def _pruning(top: _Reader) -> Pruning | None:
+def _pruning(top: Reader) -> Pruning | None:
     table = top.inner("pruning")
     if "pruning" not in top.table:
         return None
-    own = _Reader(
+    own = Reader(
         table, "pruning: ", ("method", "startup_trials", "warmup_epochs", "reduction_factor")
     )
     return Pruning(
@@ -257,13 +276,13 @@ def _pruning(top: _Reader) -> Pruning | None:
     )
 
 
-def _heatmap(top: _Reader, axes: Space) -> Heatmap | None:
+def _heatmap(top: Reader, axes: Space) -> Heatmap | None:
     """The axes that were asked for, else the first two lists of numbers, if there are two."""
     lists = [k for k, axis in axes.items() if isinstance(axis, Choices)]
     if "heatmap" not in top.table:
         numbers = [k for k in lists if axes[k].numeric and k != "seed"]  # type: ignore[union-attr]
         return Heatmap(x=numbers[1], y=numbers[0]) if len(numbers) >= 2 else None
-    own = _Reader(top.inner("heatmap"), "heatmap: ", ("x", "y", "over"))
+    own = Reader(top.inner("heatmap"), "heatmap: ", ("x", "y", "over"))
     x, y = own.text("x"), own.text("y")
     for key in (x, y):
         if key not in lists:
