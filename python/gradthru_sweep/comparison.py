@@ -15,7 +15,7 @@ from gradthru_sweep.mistake import Mistake
 from gradthru_sweep.program import Program
 from gradthru_sweep.results import Row, ranked, rows_of
 from gradthru_sweep.space import Point, label
-from gradthru_sweep.store import Store
+from gradthru_sweep.store import Store, require_same
 from gradthru_sweep.study import Study
 from gradthru_sweep.trial import read_summary
 
@@ -74,6 +74,9 @@ class Runner:
         """All that can be told before any work. Errors: Mistake."""
         comparison = self.comparison
         arms = list(comparison.arms.values())
+        for arm in arms:
+            require_same(arm.search, arm.search.out)
+            Program(self.program, arm.search).check([plan.first_point(arm.search)])
         for name in comparison.report:
             study = dataclasses.replace(arms[0].search, objective=name)
             program = Program(self.program, study)
@@ -95,9 +98,7 @@ class Runner:
         self.failed |= code == FAILED
         return code
 
-    def _again(
-        self, one: Searched, kind: str, name: str, more: Point
-    ) -> Winner | None:
+    def _again(self, one: Searched, kind: str, name: str, more: Point) -> Winner | None:
         """A point with every fresh seed; None if that was interrupted."""
         point = {**one.best.params, **more}
         store = self._open(self.comparison.again(one.arm, kind, name, [point]))

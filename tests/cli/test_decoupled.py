@@ -27,8 +27,10 @@ from tiny_data import (
 )
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+SWEEPS = ROOT / "experiments" / "decoupled" / "sweeps"
 sys.path.insert(0, str(ROOT / "python"))
 
+from gradthru_sweep import comparison_file  # noqa: E402
 from gradthru_sweep.points import known_points  # noqa: E402
 from gradthru_sweep.program import Program  # noqa: E402
 from gradthru_sweep.study_file import load  # noqa: E402
@@ -304,16 +306,26 @@ def test_presets_are_whole(gradthru, preset, runs):
     assert len(told.stdout.splitlines()) == runs
 
 
-@pytest.mark.parametrize(
-    "name, points, off", [("grid", 25, 20), ("diagonal", 36, 0), ("off_diagonal", 36, 36),
-                          ("winners", 3, 1)]
-)
-def test_studies_can_be_run(name, points, off):
-    study = load(ROOT / "experiments" / "decoupled" / "sweeps" / f"{name}.toml")
-    known = known_points(study)
-    assert len(known) == points
-    Program(PROGRAM, study).check(known)
-    methods = [study.assignments(point) for point in known]
-    pairs = [next(a for a in some if a.startswith("methods")) for some in methods]
-    taus = [pair.split("tau_f=")[1].rstrip(')"]').split(",tau_b=") for pair in pairs]
-    assert sum(float(f) != float(b) for f, b in taus) == off
+def off_diagonal(found):
+    """How many trials of a study that can be run there are, and how many with two temperatures."""
+    points = known_points(found)
+    Program(PROGRAM, found).check(points)
+    methods = [next(a for a in found.assignments(p) if a.startswith("methods")) for p in points]
+    taus = [m.split("tau_f=")[1].rstrip(')"]').split(",tau_b=") for m in methods]
+    return len(points), sum(float(f) != float(b) for f, b in taus)
+
+
+def test_the_grid_can_be_run():
+    assert off_diagonal(load(SWEEPS / "grid.toml")) == (25, 20)
+
+
+def test_the_comparison_can_be_run():
+    found = comparison_file.load(SWEEPS / "compare.toml", None, None)
+    counts = {name: off_diagonal(arm.search) for name, arm in found.arms.items()}
+    assert counts == {
+        "diagonal": (36, 0),
+        "decoupled": (36, 36),
+        "noisy_diagonal": (36, 0),
+        "noisy_decoupled": (36, 36),
+    }
+    assert found.pairs == [("decoupled", "diagonal"), ("noisy_decoupled", "noisy_diagonal")]
