@@ -133,6 +133,42 @@ TEST(Network, HasTheMeanGradientOfItsMethod) {
   }
 }
 
+/// The mean over all paths, at the sampling temperature of the estimator, of the loss that is
+/// given back.
+double mean_loss(const BinaryNetwork& net, const Estimator& e, double tau, bool average) {
+  StochasticBinarySequential module = gradthru::lab::module_of(net);
+  std::vector<int64_t> units;
+  for (size_t l = 0; l < net.hidden_layers(); ++l) units.push_back(net.layers[l].b.size(0));
+  double sum = 0;
+  for (int64_t n = 0; n < net.x.size(0); ++n) {
+    const Tensor x = net.x.narrow(0, n, 1), y = net.y.narrow(0, n, 1);
+    for (const auto& path : all_paths(units, net.coding)) {
+      const NetworkOptions options{.one_flip_average = average, .given = path, .key = kKey};
+      double p = 1;
+      for (const auto& [state, a] : module->sample(x, {.given = path, .key = kKey}))
+        p *= at::sigmoid(at::where(state > 0, a, -a) / tau).prod().item<double>();
+      sum += p * module->loss(x, y, e, options).item<double>();
+    }
+  }
+  return sum;
+}
+
+TEST(Network, TheOneFlipAverageHasTheMeanLossAtAnyForwardTemperature) {
+  const BinaryNetwork net =
+      network({2, 3, 3, 3}, NetworkLoss::softmax_nll, Coding::plus_minus_one, 2, 1);
+  for (const double tau : {0.4, 1.0, 2.5}) {
+    const Estimator e = gradthru::st({.tau_f = tau});
+    EXPECT_NEAR(mean_loss(net, e, tau, true), mean_loss(net, e, tau, false), 1e-13) << tau;
+  }
+  const Estimator cold = gradthru::st({.tau_f = 0});
+  StochasticBinarySequential module = gradthru::lab::module_of(net);
+  const auto loss = [&](bool average) {
+    const NetworkOptions options{.one_flip_average = average, .key = kKey};
+    return module->loss(net.x, net.y, cold, options).item<double>();
+  };
+  EXPECT_EQ(loss(true), loss(false));
+}
+
 TEST(Network, ExactIsTheExactGradient) {
   for (const Coding coding : {Coding::plus_minus_one, Coding::zero_one}) {
     for (const NetworkLoss loss :

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,6 +15,8 @@ namespace gradthru::nn {
 namespace {
 
 using at::Tensor;
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 /// log P of the units of all layers given those below, [B].
 Tensor log_probability(const std::vector<LayerSample>& layers) {
@@ -97,7 +100,13 @@ class Objective {
   Tensor outputs(const Tensor& units) const { return at::linear(units, net_.weight, net_.bias); }
 
   Tensor head(const LayerSample& top, HeadSignal signal) const {
-    return head_loss(head_input(top), net_.weight, net_.bias, target_,
+    HeadInput input = head_input(top);
+    if (const double tau = traits(e_).sampling_tau; tau > 0) {
+      input.preactivation = input.preactivation / tau;
+    } else {  // likeliest values: none would be another
+      input.preactivation = at::where(input.x > 0, kInfinity, -kInfinity).to(input.x.scalar_type());
+    }
+    return head_loss(input, net_.weight, net_.bias, target_,
                      {net_.loss_kind(), net_.coding(), signal, options_.one_flip_average});
   }
 
