@@ -51,6 +51,34 @@ const std::vector<DataSet>& catalogue() {
        .mirrors = {},
        .source = "set GRADTHRU_DIGITS to the file sklearn/datasets/data/digits.csv.gz of an "
                  "installed scikit-learn (pip install scikit-learn)"},
+      {.name = "omniglot",
+       .licence = "MIT",
+       .files = {{"omniglot_images_105.tar.gz", 6'456'252,
+                  "115795f1873aed35a5045ae076ccd13b7baffd1f721a3d77c568b392e11f9544",
+                  FileRole::kArchive}},
+       .mirrors = {},
+       .source = "unpack images_background.zip and images_evaluation.zip of "
+                 "github.com/brendenlake/omniglot (folder python) in a folder 'Omniglot Dataset' "
+                 "and pack that: tar czf omniglot_images_105.tar.gz 'Omniglot Dataset'"},
+      {.name = "binarized-mnist",
+       .licence = "none stated",
+       .files =
+           {{"binarized_mnist_train.amat", 78'400'000,
+             "ad693b29f94c14277b095f5238ddefbbdaaae0939789dd2f4f0205278cee3e4d", FileRole::kTable},
+            {"binarized_mnist_valid.amat", 15'680'000,
+             "1de3d397c40fe8eeb33dafd4099a1f665ec01e96d9be234aaeeac8a34930e2e2", FileRole::kTable},
+            {"binarized_mnist_test.amat", 15'680'000,
+             "e6687bfea3f820c174f33b7865140b2a2dd2930ef786f35d45795fc193b5ab2c", FileRole::kTable}},
+       .mirrors = {"http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"},
+       .source = ""},
+      {.name = "listops",
+       .licence = "MIT",
+       .files = {{"test_d20s.tsv", 2'804'179,
+                  "71335416e6896e8dd8dc69281c8ed9b37316382d05d3705d660461564e843840",
+                  FileRole::kTable}},
+       .mirrors = {"https://raw.githubusercontent.com/nyu-mll/spinn/master/python/spinn/data/"
+                   "listops/"},
+       .source = ""},
   };
   return sets;
 }

@@ -7,7 +7,7 @@
 
 namespace gradthru::data {
 
-enum class FileRole { kTrainImages, kTrainLabels, kTestImages, kTestLabels, kTable };
+enum class FileRole { kTrainImages, kTrainLabels, kTestImages, kTestLabels, kTable, kArchive };
 
 /// One file of a data set as its authors published it.
 struct DataFile {

@@ -91,6 +91,9 @@ ImageSet load_digits(const DataSet& set, const LoadOptions& options) {
 
 ImageSet load_images(const std::string& name, const LoadOptions& options) {
   const DataSet& set = find_data_set(name);
+  if (set.files.front().role == FileRole::kArchive || set.name == "binarized-mnist") {
+    throw InvalidInput("data: wanted a set of labelled images, got " + name);
+  }
   return set.name == "digits" ? load_digits(set, options) : load_idx_set(set, options);
 }
 

@@ -75,6 +75,8 @@ fs::path file_path(const DataSet& set, const DataFile& file, const Place& place)
   const fs::path usual = place.path / set.name / file.name;
   const fs::path direct = place.path / file.name;
   if (set.name == kDigits && !is_there(usual) && is_there(direct)) return direct;
+  const fs::path compressed = usual.string() + ".gz";
+  if (usual.extension() != ".gz" && !is_there(usual) && is_there(compressed)) return compressed;
   return usual;
 }
 

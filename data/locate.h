@@ -33,7 +33,7 @@ std::optional<std::filesystem::path> cache_root();
 Place find_place(const DataSet& set, const std::optional<std::string>& dir);
 
 /// The path `file` has in `place`: sub-folder of the set's name, then the file. `digits.csv.gz` may
-/// also lie in the folder itself.
+/// also lie in the folder itself, and a file that is not compressed as `<file>.gz`.
 std::filesystem::path file_path(const DataSet& set, const DataFile& file, const Place& place);
 
 /// The path of `file`, which exists.

@@ -1,7 +1,9 @@
 gradthru_test(fidelity_test
   SOURCES cpp/fidelity_test.cpp cpp/gap_test.cpp cpp/polynomial_test.cpp LIBRARIES gradthru_lab)
 gradthru_test(data_test
-  SOURCES cpp/data_cifar_test.cpp cpp/data_files_test.cpp cpp/data_sets_test.cpp LIBRARIES gradthru_data ZLIB::ZLIB)
+  SOURCES cpp/data_cifar_test.cpp cpp/data_drawings_test.cpp cpp/data_files_test.cpp
+          cpp/data_sets_test.cpp
+  LIBRARIES gradthru_data LibArchive::LibArchive PNG::PNG ZLIB::ZLIB)
 gradthru_test(train_test
   SOURCES cpp/train_checkpoint_test.cpp cpp/train_config_test.cpp cpp/train_files_test.cpp
           cpp/train_optimiser_test.cpp cpp/train_streams_test.cpp cpp/train_terminal_test.cpp
