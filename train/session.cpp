@@ -52,8 +52,8 @@ class Session {
     }
     while (result_.steps < total) {
       if (!advance(metrics, progress)) return finish(Status::diverged);
-      if (result_.steps % per_epoch == 0) {
-        if (!end_epoch(metrics, result_.steps / per_epoch)) return finish(Status::diverged);
+      if (const auto report = report_at(result_.steps)) {
+        if (!end_epoch(metrics, *report)) return finish(Status::diverged);
       } else if (now() - saved_ >= options_.checkpoint_seconds) {
         save_last();
       }
@@ -67,7 +67,16 @@ class Session {
   }
 
  private:
-  /// How the session ends if it does so before the first update.
+  /// The number of the report that is due after this many steps, from 1; none if none is.
+  std::optional<int64_t> report_at(int64_t steps) const {
+    const int64_t per_epoch = training_.steps_per_epoch(), n = training_.reports_per_epoch();
+    const int64_t epoch = (steps - 1) / per_epoch, within = steps - epoch * per_epoch;
+    // Report r of an epoch is due after the first step that has done the share r / n of it.
+    const int64_t r = within * n / per_epoch;
+    if (r == (within - 1) * n / per_epoch) return std::nullopt;
+    return epoch * n + r;
+  }
+
   std::optional<Status> prepare(MetricsWriter& metrics) {
     try {
       for (Preparation piece{.done = false}; !piece.done;) {
@@ -107,12 +116,17 @@ class Session {
     return false;
   }
 
-  bool end_epoch(MetricsWriter& metrics, int64_t epoch) {
-    EpochReport report = training_.end_epoch(epoch);
+  bool end_epoch(MetricsWriter& metrics, int64_t number) {
+    EpochReport report = training_.end_epoch(number);
+    const double epoch =
+        static_cast<double>(number) / static_cast<double>(training_.reports_per_epoch());
     for (auto& line : report.lines) write(metrics, line);
     // The last update can do what no later step is there to notice; the checkpoints stay good.
     if (!std::isfinite(report.selection)) {
       return diverge(metrics, "evaluation is not finite with " + options_.label);
+    }
+    for (const Figure& figure : report.figures) {
+      write_figure(directory_.folder(), figure, epoch);
     }
     result_.final_values = values_of(report.lines);
     log_epoch(epoch);
@@ -128,8 +142,8 @@ class Session {
   }
 
   /// A line for people: short epochs are not all told.
-  void log_epoch(int64_t epoch) {
-    if (epoch < training_.epochs() && now() - told_ < kTellSeconds) return;
+  void log_epoch(double epoch) {
+    if (epoch < static_cast<double>(training_.epochs()) && now() - told_ < kTellSeconds) return;
     told_ = now();
     std::ostringstream text;
     text << options_.label << " epoch " << epoch << "/" << training_.epochs() << ":";

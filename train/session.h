@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "train/checkpoint.h"
+#include "train/figures.h"
 #include "train/metrics.h"
 #include "train/run_directory.h"
 #include "train/summary.h"
@@ -26,10 +27,11 @@ struct StepReport {
 };
 
 /// Results at the end of an epoch: lines for metrics.jsonl (the session fills in step, epoch and
-/// time), and the value whose smallest one marks the best checkpoint.
+/// time), the value whose smallest one marks the best checkpoint, and what there is to see.
 struct EpochReport {
   std::vector<MetricLine> lines;
   double selection = 0;
+  std::vector<Figure> figures{};
 };
 
 /// A piece of work before the first update.
@@ -46,6 +48,10 @@ class Training {
 
   virtual int64_t steps_per_epoch() const = 0;
   virtual int64_t epochs() const = 0;
+
+  /// How often, at about equal distances, end_epoch is called in an epoch, the last time at its
+  /// end: at most as often as there are steps. Its argument then counts these calls.
+  virtual int64_t reports_per_epoch() const { return 1; }
 
   /// Called before the first update of a run: lines of metrics at step 0.
   virtual std::vector<MetricLine> begin() { return {}; }

@@ -10,6 +10,7 @@
 #include <limits>
 #include <utility>
 
+#include "experiments/image_grid.h"
 #include "train/streams.h"
 
 namespace gradthru::experiments {
@@ -195,7 +196,21 @@ train::EpochReport SbnTraining::end_epoch(int64_t epoch) {
   const MetricLine cost = costs();
   loss_ = wall_ms_ = cpu_ms_ = {};
   const double selection = std::get<double>(valid.values[0].value);
-  return {{training, valid, test, cost}, selection};
+  std::vector<train::Figure> figures;
+  if (epoch == epochs_ && shape_.net == "fc") figures = {filters()};
+  return {{training, valid, test, cost}, selection, figures};
+}
+
+/// The weights of the first units, each as an image: mid-grey is zero.
+train::Figure SbnTraining::filters() const {
+  constexpr int64_t kColumns = 16, kFilters = 96;
+  Tensor weights = learner_.net()->layers().front()->weight.detach();
+  weights = weights.narrow(0, 0, std::min(kFilters, weights.size(0))).to(at::kFloat);
+  const Tensor most = weights.abs().amax(1, true).clamp_min(1e-30);
+  return {"filters.png",
+          "What the first units look for: their weights from the pixels, each unit on its own "
+          "scale; grey is zero, white positive.",
+          image_grid((weights / most + 1) / 2, kColumns)};
 }
 
 /// What no two runs have alike, in a line of its own.

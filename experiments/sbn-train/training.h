@@ -55,6 +55,7 @@ class SbnTraining : public train::Training {
   train::MetricLine evaluate(const LabelledImages& images, train::Split split) const;
   std::vector<double> accuracy_of_n() const;
   train::MetricLine costs() const;
+  train::Figure filters() const;
 
   uint64_t seed_;
   int64_t epochs_, steps_per_epoch_;

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "experiments/image_grid.h"
 #include "experiments/vae/exact_bound.h"
 #include "experiments/vae/setup.h"
 #include "train/optimiser.h"
@@ -16,6 +17,7 @@ namespace gradthru::experiments {
 namespace {
 
 using train::Checkpoint;
+using train::Figure;
 using train::MetricLine;
 
 VaeModel initial_model(const VaeShape& shape, uint64_t seed) {
@@ -71,7 +73,7 @@ train::EpochReport VaeTraining::end_epoch(int64_t epoch) {
     test.values.push_back({"nll", bound.nll});
   }
   const double selection = std::get<double>(test.values[0].value);
-  return {{training, test}, selection};
+  return {{training, test}, selection, epoch == epochs_ ? pictures() : std::vector<Figure>()};
 }
 
 void VaeTraining::store(Checkpoint& checkpoint) const {
@@ -106,6 +108,26 @@ MetricLine VaeTraining::evaluate() const {
   line.n = averages.count();
   line.values = averages.metrics();
   return line;
+}
+
+/// What people look at first; from streams of their own, or none.
+std::vector<Figure> VaeTraining::pictures() const {
+  constexpr int64_t kColumns = 12, kRows = 4;
+  const at::NoGradGuard no_grad;
+  const at::Tensor x = test_.narrow(0, 0, std::min(kColumns, test_.size(0)));
+  const Key key = train::stream_key(seed_, "eval");
+  const at::Tensor codes = sample(model_.encode(x), estimator_.at(1), {.key = key}).onehot;
+  const at::Tensor seen = at::cat({x, at::sigmoid(model_.decode(codes))});
+
+  at::Generator generator = at::detail::createCPUGenerator(train::stream_seed(seed_, "figures"));
+  const VaeShape& shape = model_.shape();
+  const at::Tensor drawn =
+      at::one_hot(at::randint(shape.K, {kColumns * kRows, shape.L}, generator, at::kLong), shape.K);
+  const at::Tensor samples = at::sigmoid(model_.decode(drawn.to(x.scalar_type())));
+  return {{"reconstructions.png", "Test images, and below each its reconstruction from one sample.",
+           image_grid(seen, x.size(0))},
+          {"samples.png", "Images decoded from codes that were drawn uniformly.",
+           image_grid(samples, kColumns)}};
 }
 
 /// The enumeration weights codes by q at temperature 1: the law of the sampled bound only where

@@ -32,6 +32,7 @@ class VaeTraining : public train::Training {
  private:
   train::MetricLine evaluate() const;
   bool wants_exact_bound(int64_t epoch) const;
+  std::vector<train::Figure> pictures() const;
 
   Estimator estimator_;
   uint64_t seed_;

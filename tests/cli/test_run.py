@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tiny_data import (
-    RUN_FILES,
+    VAE_FILES,
     TEST,
     TRAIN,
     assert_done,
@@ -56,7 +56,7 @@ def only(lines, **wanted):
 
 
 def test_writes_exactly_the_files_of_a_run(run):
-    assert files_below(run("out")) == RUN_FILES
+    assert files_below(run("out")) == VAE_FILES
 
 
 def test_metrics_obey_the_schema(run):
@@ -205,7 +205,7 @@ def test_methods_and_seeds_make_folders_and_a_table(run):
     names = [f"{m}-1.3-s{s}" for m, s in itertools.product(("st", "reinmax"), range(3))]
     assert sorted(p.name for p in out.iterdir()) == sorted(names)
     for name in names:
-        assert files_below(out / name) == RUN_FILES
+        assert files_below(out / name) == VAE_FILES
         config = tomllib.loads((out / name / "config.toml").read_text())
         assert len(config["methods"]) == 1 and config["seeds"] == name[-1]
     rows = table_of(run.result.stdout)
@@ -333,7 +333,7 @@ def test_a_schedule_may_be_quoted_and_named(run):
 def test_fashion_mnist_is_another_set(run, tmp_path):
     write_mnist(tmp_path / "other", "fashion-mnist", seed=1)
     fashion = run("out", data__name="fashion-mnist", data__dir=tmp_path / "other")
-    assert files_below(fashion) == RUN_FILES
+    assert files_below(fashion) == VAE_FILES
     assert values_text(fashion) != values_text(run("mnist"))
 
 

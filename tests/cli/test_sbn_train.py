@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tiny_data import (
-    RUN_FILES,
+    run_files,
     assert_done,
     assert_nothing_left,
     assert_refused,
@@ -117,7 +117,7 @@ def of_search(folder):
 
 def test_metrics_and_summary(run):
     folder = run("out", PSA, epochs=2)
-    assert files_below(folder) == RUN_FILES
+    assert files_below(folder) == run_files("filters.png")
     lines = metrics(folder)
     assert [(line["kind"], line["split"], line["step"], line["n"]) for line in lines] == [
         (kind, split, 27 * epoch, n)

@@ -24,6 +24,14 @@ RUN_FILES = [
 ]
 
 
+def run_files(*figures):
+    """The files of a run that has these figures."""
+    return sorted(RUN_FILES + [f"figures/{name}" for name in ("index.json", *figures)])
+
+
+VAE_FILES = run_files("reconstructions.png", "samples.png")
+
+
 # --- data ----------------------------------------------------------------------------------------
 
 
