@@ -3,10 +3,13 @@
 #include <fstream>
 #include <sstream>
 
+#include "experiments/bernoulli-vae/bernoulli_vae.h"
 #include "experiments/decoupled/decoupled.h"
 #include "experiments/poly/poly.h"
 #include "experiments/sbn-accuracy/sbn_accuracy.h"
 #include "experiments/sbn-train/sbn_train.h"
+#include "experiments/vae-gst/vae_gst.h"
+#include "experiments/vae-iw/vae_iw.h"
 #include "experiments/vae-probe/vae_probe.h"
 #include "experiments/vae/vae.h"
 
@@ -23,7 +26,8 @@ std::string listed(const std::vector<std::string>& names) {
 
 const std::vector<Experiment>& all() {
   static const std::vector<Experiment> experiments = {
-      poly(), vae(), vae_probe_experiment(), sbn_accuracy(), sbn_train(), decoupled_experiment()};
+      poly(),         vae(),       vae_probe_experiment(), vae_gst(),      vae_iw(),
+      sbn_accuracy(), sbn_train(), decoupled_experiment(), bernoulli_vae()};
   return experiments;
 }
 

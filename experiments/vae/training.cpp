@@ -26,6 +26,11 @@ VaeModel initial_model(const VaeShape& shape, uint64_t seed) {
   return VaeModel(shape);
 }
 
+/// Of sgd, in the experiments that have the key.
+double momentum(const train::Config& config) {
+  return config.has("optimiser.momentum") ? config.number("optimiser.momentum") : 0;
+}
+
 }  // namespace
 
 VaeTraining::VaeTraining(const RunPlan& plan, const data::ImageSet& images)
@@ -41,7 +46,8 @@ VaeTraining::VaeTraining(const RunPlan& plan, const data::ImageSet& images)
       batches_(train::stream_seed(plan.seed, "order"), train_.size(0),
                plan.config.integer("batch_size")) {
   optimiser_ = train::make_optimiser(plan.config.text("optimiser.name"),
-                                     tensors_of(model_.named_parameters()), {.lr = learning_rate_});
+                                     tensors_of(model_.named_parameters()),
+                                     {.lr = learning_rate_, .momentum = momentum(plan.config)});
 }
 
 train::StepReport VaeTraining::step(int64_t step) {
@@ -66,7 +72,7 @@ train::EpochReport VaeTraining::end_epoch(int64_t epoch) {
   training.n = averages_.count();
   training.values = averages_.metrics();
   averages_ = Averages();
-  MetricLine test = evaluate();
+  MetricLine test = evaluate(test_, train::Split::test);
   if (wants_exact_bound(epoch)) {
     const ExactBound bound = exact_bound(model_, test_);
     test.values.push_back({"nelbo_exact", bound.nelbo});
@@ -91,20 +97,20 @@ void VaeTraining::restore(const Checkpoint& checkpoint) {
 }
 
 /// One sample per image, from the `eval` stream: the same draws every time.
-MetricLine VaeTraining::evaluate() const {
+MetricLine VaeTraining::evaluate(const at::Tensor& images, train::Split split) const {
   const at::NoGradGuard no_grad;
   Key key = train::stream_key(seed_, "eval");
   const Estimator estimator = estimator_.at(1);
   Averages averages;
   constexpr int64_t kBlock = 1000;
-  for (int64_t start = 0; start < test_.size(0); start += kBlock) {
-    const at::Tensor x = test_.narrow(0, start, std::min(kBlock, test_.size(0) - start));
+  for (int64_t start = 0; start < images.size(0); start += kBlock) {
+    const at::Tensor x = images.narrow(0, start, std::min(kBlock, images.size(0) - start));
     key.row0 = start * model_.shape().L;
     averages.add(model_.loss(x, estimator, key), x.size(0));
   }
   MetricLine line;
   line.kind = train::Kind::eval;
-  line.split = train::Split::test;
+  line.split = split;
   line.n = averages.count();
   line.values = averages.metrics();
   return line;

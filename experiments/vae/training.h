@@ -29,8 +29,10 @@ class VaeTraining : public train::Training {
 
   const VaeModel& model() const { return model_; }
 
+  /// Averages over images with one sample each, from the stream `eval`.
+  train::MetricLine evaluate(const at::Tensor& images, train::Split split) const;
+
  private:
-  train::MetricLine evaluate() const;
   bool wants_exact_bound(int64_t epoch) const;
   std::vector<train::Figure> pictures() const;
 
