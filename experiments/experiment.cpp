@@ -5,6 +5,7 @@
 
 #include "experiments/bernoulli-vae/bernoulli_vae.h"
 #include "experiments/decoupled/decoupled.h"
+#include "experiments/listops/listops.h"
 #include "experiments/poly/poly.h"
 #include "experiments/sbn-accuracy/sbn_accuracy.h"
 #include "experiments/sbn-train/sbn_train.h"
@@ -26,8 +27,8 @@ std::string listed(const std::vector<std::string>& names) {
 
 const std::vector<Experiment>& all() {
   static const std::vector<Experiment> experiments = {
-      poly(),         vae(),       vae_probe_experiment(), vae_gst(),      vae_iw(),
-      sbn_accuracy(), sbn_train(), decoupled_experiment(), bernoulli_vae()};
+      poly(),         vae(),       vae_probe_experiment(), vae_gst(),       vae_iw(),
+      sbn_accuracy(), sbn_train(), decoupled_experiment(), bernoulli_vae(), listops_experiment()};
   return experiments;
 }
 
