@@ -30,7 +30,7 @@ constexpr const char* kFooter =
     "  gradthru fidelity --problem quadratic --latent 4x3 --methods \"st;reinmax;gst;rloo(4)\"\n"
     "Problems: linear, quadratic, cubic, parity, polynomial (with --p and --c) and mlp, made from "
     "--seed,\nor a file of the format gradthru-problem (docs/fidelity.md). The exact gradient is "
-    "that of the law\nwhich the method samples.";
+    "that of the law\nwhich the method samples, at another temperature if --target-tau says so.";
 
 constexpr const char* kMethods =
     "exact;st;zgr;reinmax(1.3);gst;gumbel_softmax;gumbel_rao;reinforce;rloo";
@@ -158,6 +158,10 @@ void add_fidelity_command(CLI::App& program, int& exit_code) {
   command
       ->add_option("--draw-seed", asked->draw_seed, "Seed of the draws, the same for each method")
       ->capture_default_str();
+  command
+      ->add_option("--target-tau", asked->options.target_tau,
+                   "Temperature of the law of the exact gradient; not given: the method's tau_f")
+      ->check(CLI::PositiveNumber);
   command->add_flag("--sampled", asked->options.sampled, "Also draw what could be enumerated");
   command->add_flag("--gradient-gap", asked->options.gradient_gap,
                     "Also the gap between the gradients at the hard and at the relaxed sample");

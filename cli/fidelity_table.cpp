@@ -90,6 +90,7 @@ Json fidelity_json(const lab::Problem& problem, const std::vector<Fidelity>& res
   for (const Fidelity& f : results) {
     all.push_back({{"method", to_string(f.estimator)},
                    {"tau_f", f.tau_f},
+                   {"target_tau", f.target_tau},
                    {"how", f.enumerated ? "enumerated" : "sampled"},
                    {"draws", f.draws},
                    {"evaluations", evaluations(f.estimator, problem.L(), problem.K())},

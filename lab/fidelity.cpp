@@ -109,21 +109,26 @@ Interval mean_gap(const Problem& p, const Fidelity& result, const FidelityOption
 
 std::vector<Fidelity> measure(const Problem& p, const std::vector<Estimator>& estimators,
                               const FidelityOptions& options) {
-  std::map<double, Tensor> exact;  // by tau_f: one enumeration serves all
+  std::map<double, Tensor> exact;  // by temperature: one enumeration serves all
+  const auto exact_at = [&](double tau) {
+    Tensor& known = exact[tau];
+    if (!known.defined()) known = exact_gradient(p, tau);
+    return known;
+  };
   std::vector<Fidelity> results;
   std::vector<Estimator> enumerated;
   for (const Estimator& e : estimators) {
     Fidelity result{};
     result.estimator = e;
     result.tau_f = traits(e).sampling_tau;
-    Tensor& known = exact[result.tau_f];
-    if (!known.defined()) known = exact_gradient(p, result.tau_f);
-    result.exact_gradient = known;
+    result.target_tau = options.target_tau.value_or(result.tau_f);
+    result.exact_gradient = exact_at(result.target_tau);
     result.enumerated = is_enumerable(e) && !options.sampled;
     if (result.enumerated) enumerated.push_back(e);
     if (e.method == Method::exact) {
       result.enumerated = true;
-      result = from_moments({known, at::zeros_like(known)}, result);
+      const Tensor own = exact_at(result.tau_f);
+      result = from_moments({own, at::zeros_like(own)}, result);
     }
     results.push_back(result);
   }

@@ -20,13 +20,16 @@ struct FidelityOptions {
   int64_t draws = 4096;       ///< of an estimator that is sampled
   bool sampled = false;       ///< also sample what could be enumerated
   bool gradient_gap = false;  ///< also measure it, by drawing, where there is one
-  Key key{.seed = 0};         ///< the same for every estimator: common random numbers
+  /// Temperature of the law whose gradient is g*; not set: of the law that the method samples.
+  std::optional<double> target_tau{};
+  Key key{.seed = 0};  ///< the same for every estimator: common random numbers
 };
 
 struct Fidelity {
   Estimator estimator;
-  double tau_f;     ///< of the law that is sampled, and of g*
-  bool enumerated;  ///< exact sums over all samples; else `draws` were drawn
+  double tau_f;       ///< of the law that is sampled
+  double target_tau;  ///< of the law of g*
+  bool enumerated;    ///< exact sums over all samples; else `draws` were drawn
   int64_t draws;
   at::Tensor exact_gradient;  ///< g*, [B, L, K]
   at::Tensor mean;            ///< [B, L, K]

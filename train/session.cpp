@@ -7,6 +7,7 @@
 #include <optional>
 #include <sstream>
 
+#include "train/atomic_file.h"
 #include "train/interrupt.h"
 #include "train/progress.h"
 
@@ -127,6 +128,11 @@ class Session {
     }
     for (const Figure& figure : report.figures) {
       write_figure(directory_.folder(), figure, epoch);
+    }
+    for (const RunFile& file : report.files) {
+      const auto path = directory_.folder() / file.path;
+      std::filesystem::create_directories(path.parent_path());
+      write_atomically(path, file.content);
     }
     result_.final_values = values_of(report.lines);
     log_epoch(epoch);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -26,12 +27,20 @@ struct StepReport {
   int64_t examples = 0;
 };
 
+/// What a run leaves beside its metrics: a path in its folder, and what stands there.
+struct RunFile {
+  std::filesystem::path path;
+  std::string content;
+};
+
 /// Results at the end of an epoch: lines for metrics.jsonl (the session fills in step, epoch and
-/// time), the value whose smallest one marks the best checkpoint, and what there is to see.
+/// time), the value whose smallest one marks the best checkpoint, what there is to see, and files,
+/// which replace those of the epoch before.
 struct EpochReport {
   std::vector<MetricLine> lines;
   double selection = 0;
   std::vector<Figure> figures{};
+  std::vector<RunFile> files{};
 };
 
 /// A piece of work before the first update.

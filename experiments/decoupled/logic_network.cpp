@@ -2,6 +2,7 @@
 
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <string>
@@ -9,6 +10,7 @@
 
 #include "gradthru/categorical.h"
 #include "gradthru/error.h"
+#include "gradthru/nn/logic_circuit.h"
 #include "gradthru/nn/logic_gates.h"
 
 namespace gradthru::experiments::decoupled {
@@ -17,7 +19,22 @@ namespace {
 using at::Tensor;
 
 constexpr int64_t kSide = 20;
+constexpr int64_t kBlock = 500;      // images at once
 constexpr double kTemperature = 10;  // of the scores
+constexpr int64_t kWritten = 1000;   // test images whose bits are written beside the circuit
+
+/// A line for each row, its last bit first, as Verilog's $readmemb takes them.
+std::string lines_of(const Tensor& bits) {
+  const Tensor rows = bits.to(at::kBool).contiguous();
+  const int64_t width = rows.size(1);
+  std::string text;
+  for (int64_t n = 0; n < rows.size(0); ++n) {
+    const bool* row = rows.const_data_ptr<bool>() + n * width;
+    for (int64_t i = width; i-- > 0;) text += row[i] ? '1' : '0';
+    text += '\n';
+  }
+  return text;
+}
 
 class LogicNetwork : public Task {
  public:
@@ -58,6 +75,28 @@ class LogicNetwork : public Task {
     const Tensor eta = scores(examples.images, st({.tau_f = tau}), key);
     const Tensor right = eta.argmax(-1) == examples.labels;
     return at::stack({at::cross_entropy_loss(eta, examples.labels), right.to(at::kFloat).mean()});
+  }
+
+  /// The circuit of the likeliest gates, compared with the network on every test image.
+  Product product(const LabelledImages& test) const override {
+    const at::NoGradGuard no_grad;
+    const nn::LogicCircuit circuit(layers_, classes_);
+    int64_t differ = 0, right = 0;
+    for (int64_t first = 0; first < test.size(); first += kBlock) {
+      const auto part = test.range(first, std::min(kBlock, test.size() - first));
+      const Tensor counts = circuit.counts(bits(part.images));
+      const Tensor scores_of_gates = scores(part.images, st({.tau_f = 0}), Key{});
+      differ += counts.ne((scores_of_gates * kTemperature).round()).any(1).sum().item<int64_t>();
+      right += counts.argmax(1).eq(part.labels).sum().item<int64_t>();
+    }
+    const Tensor written = bits(test.range(0, std::min(kWritten, test.size())).images);
+    return {.files = {{"circuit/circuit.v", circuit.verilog("circuit")},
+                      {"circuit/circuit.c", circuit.c_source("circuit")},
+                      {"circuit/inputs.txt", lines_of(written)},
+                      {"circuit/outputs.txt", lines_of(circuit.evaluate(written))}},
+            .values = {{"circuit_acc1", static_cast<double>(right) / test.size()},
+                       {"circuit_differs", static_cast<double>(differ)},
+                       {"circuit_gates", static_cast<double>(circuit.used_gates())}}};
   }
 
  private:

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "experiments/parameters.h"
@@ -14,10 +15,17 @@
 #include "gradthru/estimator.h"
 #include "gradthru/key.h"
 #include "lab/problem.h"
+#include "train/session.h"
 
 // What a task of the experiment is: everything else (batches, optimiser, modes of evaluation, gap,
 // checkpoints) is the same for all, in training.h.
 namespace gradthru::experiments::decoupled {
+
+/// What is made of a trained model: files for the run's folder, and values of the test.
+struct Product {
+  std::vector<train::RunFile> files;
+  std::vector<std::pair<std::string, double>> values;
+};
 
 /// A model with discrete variables inside, and its loss. Images are rows of pixels in [0, 1].
 class Task {
@@ -41,6 +49,12 @@ class Task {
   /// the noise of an example depends on its number alone.
   virtual at::Tensor evaluate(const LabelledImages& examples, const Estimator& e, double tau,
                               Key key, int64_t first) const = 0;
+
+  /// What is made of the model after the last epoch.
+  virtual Product product(const LabelledImages& test) const {
+    static_cast<void>(test);
+    return {};
+  }
 
   /// The loss of these images as a problem of the lab, for the gradient gap; none if the task has
   /// more than one layer of variables. It looks at the weights as they are when it is used.

@@ -98,6 +98,11 @@ train::EpochReport Training::end_epoch(int64_t epoch) {
   report.lines = {training, evaluate(images_.valid, train::Split::valid),
                   evaluate(images_.test, train::Split::test)};
   report.selection = std::get<double>(report.lines[1].values[0].value);
+  if (epoch == epochs_) {
+    Product product = task_->product(images_.test);
+    for (auto& [name, value] : product.values) report.lines[2].values.push_back({name, value});
+    report.files = std::move(product.files);
+  }
   for (auto& line : gap_lines(epoch)) report.lines.push_back(std::move(line));
   return report;
 }

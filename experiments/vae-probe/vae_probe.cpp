@@ -1,5 +1,8 @@
 #include "experiments/vae-probe/vae_probe.h"
 
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+
 #include <cmath>
 #include <string>
 #include <utility>
@@ -10,6 +13,7 @@
 #include "experiments/vae/setup.h"
 #include "experiments/vae/training.h"
 #include "experiments/vae/vae.h"
+#include "lab/exact.h"
 #include "lab/fidelity.h"
 #include "train/streams.h"
 
@@ -36,6 +40,10 @@ std::vector<train::ConfigKey> keys() {
 
 std::vector<Estimator> probed(const Config& config) {
   return parse_constant_estimators("probe.methods", config.texts("probe.methods"));
+}
+
+double length_of(const at::Tensor& t) {
+  return t.norm().item<double>();
 }
 
 /// The training of a VAE with the measurements between its epochs. These draw from a stream of
@@ -65,18 +73,25 @@ class ProbedTraining : public train::Training {
  private:
   std::vector<MetricLine> measurements() const {
     std::vector<MetricLine> lines;
-    for (const auto& f : lab::measure(vae_problem(vae_.model(), images_), estimators_, options_)) {
+    const lab::Problem problem = vae_problem(vae_.model(), images_);
+    const at::Tensor at_one = lab::exact_gradient(problem, 1);
+    for (const auto& f : lab::measure(problem, estimators_, options_)) {
       MetricLine line;
       line.kind = train::Kind::probe;
       line.split = train::Split::train;
       line.n = images_.size(0);
-      const double exact = f.exact_gradient.norm().item<double>();
-      const double over_mean = exact / f.mean.norm().item<double>();
-      line.values = {{"rel_bias", f.relative_bias.value},
-                     {"rel_bias_of_mean", f.relative_bias.value * over_mean},
-                     {"rel_std", f.relative_std},
-                     {"cos", f.cosine.value},
-                     {"rel_standard_error", f.standard_error / exact}};
+      const double exact = length_of(f.exact_gradient), mean = length_of(f.mean);
+      const double bias = f.relative_bias.value * exact;
+      line.values = {
+          {"rel_bias", f.relative_bias.value},
+          {"rel_bias_of_mean", bias / mean},
+          {"rel_std", f.relative_std},
+          {"cos", f.cosine.value},
+          {"rel_standard_error", f.standard_error / exact},
+          {"bias", bias},
+          {"std", std::sqrt(f.variance)},
+          {"rel_bias_one", length_of(f.mean - at_one) / length_of(at_one)},
+          {"cos_one", (f.mean * at_one).sum().item<double>() / mean / length_of(at_one)}};
       line.note = to_string(f.estimator);
       lines.push_back(std::move(line));
     }

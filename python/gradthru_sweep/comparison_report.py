@@ -13,7 +13,7 @@ from gradthru_sweep.comparison_file import Arm, Comparison
 from gradthru_sweep.differences import Difference, Winner, paired
 from gradthru_sweep.files import write_atomically
 from gradthru_sweep.results import Row, counts
-from gradthru_sweep.space import label, short
+from gradthru_sweep.space import Choices, label, short
 from gradthru_sweep.study import Heatmap
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ def sentence(
         text += " " + _of_control(comparison, pair, first, control, difference, minimises)
     if place := _place(comparison, searched[pair[0]].arm, first):
         text += " " + place
+    if ends := [f"{k} of {n}" for n in pair for k in _at_ends(comparison.arms[n], winners[n])]:
+        text += f" At the end of what was searched: {', '.join(ends)}."
     if lost := [f"{winners[n].lost} of {n}" for n in pair if winners[n].lost]:
         text += f" Runs that diverged or failed are left out: {', '.join(lost)}."
     return text
@@ -123,6 +125,18 @@ def _place(comparison: Comparison, arm: Arm, winner: Winner) -> str:
     ends = {min(comparison.table["temperatures"]), max(comparison.table["temperatures"])}
     at = [f"{n} at" for n, v in (("tau_f", forward), ("tau_b", backward)) if v in ends]
     return f"{text}, {' and '.join(at)} the border of what was searched." if at else f"{text}."
+
+
+def _at_ends(arm: Arm, winner: Winner) -> list[str]:
+    """Keys whose best value is the first or last of its numbers; temperatures excepted."""
+    found = []
+    for key, axis in arm.search.space.items():
+        if key in arm.temperatures or not isinstance(axis, Choices) or not axis.numeric:
+            continue
+        numbers = [float(value) for value in axis.values]
+        if len(numbers) > 2 and float(winner.point[key]) in (min(numbers), max(numbers)):
+            found.append(key)
+    return found
 
 
 def _interval(d: Difference) -> str:

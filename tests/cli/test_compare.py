@@ -33,7 +33,7 @@ identity = "identity"
 """
 
 
-def comparison(folder, head="", arms=ARMS, space="c = [0.3, 0.45]", fixed=""):
+def comparison(folder, head="", arms=ARMS, space="c = [0.3, 0.4, 0.45]", fixed=""):
     """A comparison on `poly`, which needs no data."""
     path = folder / "two.toml"
     path.write_text(f"""
@@ -93,7 +93,7 @@ def test_every_arm_has_the_same_budget(compared):
     found = {name: trials(folder / "arms" / name) for name in ("diagonal", "decoupled")}
     assert {name: len(rows) for name, rows in found.items()} == {"diagonal": 5, "decoupled": 5}
     assert all(row["tau_f"] != row["tau_b"] for row in found["decoupled"])
-    assert len(trials(folder / "arms" / "identity")) == 2  # all there are
+    assert len(trials(folder / "arms" / "identity")) == 3  # all there are
 
 
 def test_winners_are_the_best_by_the_objective_and_run_with_fresh_seeds(compared):
@@ -130,6 +130,8 @@ def test_differences_are_those_of_equal_seeds(compared):
     assert told["high"] - told["low"] == pytest.approx(2 * half, rel=1e-9)
     [sentence] = record["sentences"]
     assert f"{told['mean']:+.4g}" in sentence and sentence in said
+    at_end = [r["c"] in ("0.3", "0.45") for r in (one[0], two[0])]
+    assert ("c of diagonal" in sentence, "c of decoupled" in sentence) == tuple(at_end)
     assert sentence in (folder / "comparison.md").read_text()
 
 

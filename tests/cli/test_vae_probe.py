@@ -18,8 +18,9 @@ from tiny_data import (
     wait_until,
 )
 
-PROBED = ["exact", "st", "reinmax", "gumbel_softmax(0.5)", "rloo(3)"]
+PROBED = ["exact", "st", "reinmax", "st(tau_f=2)", "gumbel_softmax(0.5)", "rloo(3)"]
 NAMES = ["rel_bias", "rel_bias_of_mean", "rel_std", "cos", "rel_standard_error"]
+NAMES += ["bias", "std", "rel_bias_one", "cos_one"]
 
 
 @pytest.fixture
@@ -70,6 +71,19 @@ def test_measures_what_it_says(run, gradthru, data):
         assert values["rel_bias"] == pytest.approx(result["relative_bias"], rel=1e-12)
         assert values["cos"] == pytest.approx(result["cosine"], rel=1e-12)
         assert values["rel_std"] == pytest.approx(result["relative_std"], rel=1e-12)
+        assert values["std"] ** 2 == pytest.approx(result["variance"], rel=1e-12)
+        assert values["rel_bias_one"] == pytest.approx(values["rel_bias"], rel=1e-12)
+    # Sampled at 2, compared with the gradient at 2 and with that at 1.
+    for target, names in ((), ("rel_bias", "cos")), (("--target-tau", 1), ("rel_bias_one", "cos_one")):
+        assert_done(
+            gradthru("fidelity", "--run", folder, "--images", 3, "--methods", "st(tau_f=2)",
+                     "--json", "told.json", *target)
+        )
+        [result] = json.loads((gradthru.folder / "told.json").read_text())["results"]
+        assert result["target_tau"] == (1 if target else 2)
+        found = [last["st(tau_f=2)"][name] for name in names]
+        assert found == pytest.approx([result["relative_bias"], result["cosine"]], rel=1e-12)
+    assert last["st(tau_f=2)"]["rel_bias"] != last["st(tau_f=2)"]["rel_bias_one"]
 
 
 def test_training_is_that_of_vae(run):

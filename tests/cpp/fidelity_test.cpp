@@ -141,6 +141,24 @@ TEST(Enumerated, ReinmaxIsExactForAQuadraticAndStIsNot) {
 }
 
 /// Drawn and enumerated agree within the stated intervals, five times as wide.
+TEST(Target, IsTheGradientAtItsOwnTemperature) {
+  const Problem p = builtin_problem("cubic", {.L = 2, .K = 3, .seed = 5});
+  const std::vector<Estimator> both = {gradthru::st({.tau_f = 2, .tau_b = 2}), gradthru::exact()};
+  const auto plain = measure(p, both), shifted = measure(p, both, {.target_tau = 0.7});
+  const at::Tensor target = gradthru::lab::exact_gradient(p, 0.7);
+  for (size_t i = 0; i < both.size(); ++i) {
+    EXPECT_EQ(plain[i].target_tau, plain[i].tau_f);
+    EXPECT_EQ(shifted[i].target_tau, 0.7);
+    EXPECT_EQ(shifted[i].tau_f, plain[i].tau_f);
+    // What is sampled stays; what it is compared with is another.
+    support::expect_near(shifted[i].mean, plain[i].mean, 0, "mean");
+    const double bias = (plain[i].mean - target).norm().item<double>();
+    EXPECT_NEAR(shifted[i].relative_bias.value, bias / target.norm().item<double>(), 1e-14);
+  }
+  EXPECT_EQ(plain[1].relative_bias.value, 0);
+  EXPECT_GT(shifted[1].relative_bias.value, 0.01);
+}
+
 TEST(Sampled, AgreesWithWhatIsEnumerated) {
   const Problem p = builtin_problem("mlp", {.L = 2, .K = 3, .seed = 4});
   for (const char* spec : {"st", "zgr", "gst", "reinforce", "indecater"}) {
