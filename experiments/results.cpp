@@ -89,19 +89,29 @@ std::vector<FinishedRun> Results::of(const Experiment& experiment) const {
   return found;
 }
 
-Results read_results(const std::vector<fs::path>& folders) {
+Results read_results(const std::vector<fs::path>& folders, Broken broken) {
   std::set<fs::path> unique;
   for (const fs::path& folder : folders) {
     for (const fs::path& run : run_folders(folder)) unique.insert(fs::weakly_canonical(run));
   }
   Results results;
-  for (const fs::path& folder : unique) {
+  const auto read = [&](const fs::path& folder) {
     const auto summary = train::read_summary(folder / "summary.json");
     if (!summary || summary->status == train::Status::interrupted) {
       results.unfinished.push_back(folder);
-      continue;
+      return;
     }
-    results.runs.push_back({folder, *summary, config_of_run(find(summary->experiment), folder)});
+    train::Config config = config_of_run(find(summary->experiment), folder);
+    // Figures at a step are looked up there later.
+    if (broken == Broken::skipped) train::read_metrics(folder / "metrics.jsonl");
+    results.runs.push_back({folder, *summary, std::move(config)});
+  };
+  for (const fs::path& folder : unique) {
+    try {
+      read(folder);
+    } catch (const std::exception&) {
+      if (broken == Broken::refused) throw;
+    }
   }
   return results;
 }

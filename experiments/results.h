@@ -18,10 +18,14 @@ struct Results {
   std::vector<FinishedRun> of(const Experiment& experiment) const;
 };
 
+/// What is done about a run that cannot be read.
+enum class Broken { refused, skipped };
+
 /// Looks for runs in the folders and in all folders below them.
 /// Errors: InvalidInput for a folder that does not exist or holds no run, and for a run that cannot
-/// be read.
-Results read_results(const std::vector<std::filesystem::path>& folders);
+/// be read, unless those are skipped.
+Results read_results(const std::vector<std::filesystem::path>& folders,
+                     Broken broken = Broken::refused);
 
 /// One table for every experiment and preset: mean ± sample standard deviation over seeds.
 void print_tables(const Results& results, std::ostream& out);

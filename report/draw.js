@@ -32,6 +32,7 @@
   }
 
   async function drawAll() {
+    document.documentElement.dataset.scheme = dark.matches ? "dark" : "light";
     const results = await Promise.allSettled(charts.map(draw));
     const failed = results.filter((result) => result.status === "rejected");
     failed.forEach((result) => console.error(result.reason));

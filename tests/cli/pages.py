@@ -75,8 +75,19 @@ def marks(svg, kind):
     return len(re.findall(f'aria-roledescription="{kind}"', svg))
 
 
-def in_a_browser(path, tmp_path):
-    """The document after its scripts have run, which must not have written to the console."""
+# What a browser asks for itself, whatever page it shows.
+BROWSERS_OWN = re.compile(r"https?://[^/]*\.(google\.com|googleapis\.com|gvt1\.com)/")
+
+
+def asked_for(net_log):
+    """The addresses in the browser's log of the network, but those of its own."""
+    asked = re.findall(r'"url":"((?:https?|wss?|ftp)://[^"]*)"', net_log)
+    return [address for address in asked if not BROWSERS_OWN.match(address)]
+
+
+def in_a_browser(path, tmp_path, screenshot=None):
+    """The document after its scripts have run, which must not have written to the console, nor
+    asked any host for anything; with a screenshot on request."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if not browser:
         pytest.skip("needs Chromium")
@@ -85,7 +96,12 @@ def in_a_browser(path, tmp_path):
                f"--user-data-dir={tmp_path / 'browser'}"]
     if os.geteuid() == 0:
         options.append("--no-sandbox")
-    result = subprocess.run([browser, *options, "--dump-dom", path.as_uri()],
+    if screenshot:
+        subprocess.run([browser, *options, "--window-size=1100,2400", f"--screenshot={screenshot}",
+                        path.as_uri()], capture_output=True, timeout=120)
+    log = tmp_path / "network.json"
+    result = subprocess.run([browser, *options, f"--log-net-log={log}", "--dump-dom", path.as_uri()],
                             capture_output=True, text=True, timeout=120)
     assert "CONSOLE" not in result.stderr, result.stderr
+    assert asked_for(log.read_text()) == []
     return result.stdout

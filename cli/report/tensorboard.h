@@ -1,0 +1,17 @@
+#pragma once
+
+#include <filesystem>
+#include <vector>
+
+// The metrics of runs for TensorBoard.
+namespace gradthru::cli {
+
+/// Writes an event file for each run, also of unfinished ones, in a folder of `out` that is named
+/// as the run lies below its folder. Again is the same: files are replaced. Numbers are called
+/// `<split>/<name>`, those of probe lines `probe/<estimator>/<name>`; those of short lists get
+/// their number, from 1. Returns how many runs it wrote; a run whose metrics cannot be read is
+/// skipped with a line on standard error. Errors: InvalidInput as collect_runs().
+size_t write_event_files(const std::vector<std::filesystem::path>& folders,
+                         const std::filesystem::path& out);
+
+}  // namespace gradthru::cli
