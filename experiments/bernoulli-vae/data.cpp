@@ -55,6 +55,15 @@ GreyImages kept_omniglot(const train::Config& config) {
   return *kept;
 }
 
+/// Logits of grey values. White and black are so far out that no draw reaches them; the logarithm
+/// of 0 is kept away from, as it takes many times as long as any other.
+Tensor logits_of(const Tensor& grey) {
+  constexpr double kNearest = 1.0 / (1 << 20), kCertain = 100;
+  return at::logit(grey, kNearest)
+      .masked_fill_(grey.le(0), -kCertain)
+      .masked_fill_(grey.ge(1), kCertain);
+}
+
 }  // namespace
 
 GreyImages load_grey(const train::Config& config) {
@@ -69,12 +78,10 @@ GreyImages load_grey(const train::Config& config) {
 Tensor binarised(const Tensor& grey, const Key& key) {
   const at::NoGradGuard no_grad;
   constexpr int64_t kBlock = 1000;
-  // So far out that no draw reaches it: white and black pixels stay as they are.
-  constexpr double kCertain = 100;
   const Tensor result = at::empty(grey.sizes(), at::kByte);
   for (int64_t start = 0; start < grey.size(0); start += kBlock) {
     const int64_t n = std::min(kBlock, grey.size(0) - start);
-    const Tensor logits = at::logit(grey.narrow(0, start, n)).clamp_(-kCertain, kCertain);
+    const Tensor logits = logits_of(grey.narrow(0, start, n));
     Key placed = key;
     placed.row0 = start * grey.size(1);
     result.narrow(0, start, n).copy_(sample_binary(logits, st(), {.key = placed}));
