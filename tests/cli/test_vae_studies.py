@@ -39,7 +39,8 @@ def rows(tmp_path_factory):
 
 
 def tiny(experiment, root, **keys):
-    command = tiny_vae(root, **keys)
+    small = {"variance__draws": 0} if experiment == "vae-gst" else {}
+    command = tiny_vae(root, **small | keys)
     command[1] = experiment
     return command
 
@@ -131,7 +132,7 @@ def test_iw_bound_lies_between_the_bound_and_the_enumerated_value(run, rows):
     assert 0.8 < final["valid_bound"] / final["test_bound"] < 1.2
     assert [len(values(folder, split, "bound")) for split in ("valid", "test")] == [1, 1]
     train = values(folder, "train", "nelbo")
-    assert train[-1] < 0.9 * train[0]
+    assert train[-1] < train[0] - 10
 
 
 def test_iw_bound_falls_with_the_samples(run, rows):
