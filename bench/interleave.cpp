@@ -74,7 +74,7 @@ void interleave(std::vector<Candidate>& candidates, const Budget& budget) {
   }
 }
 
-Spread spread_of(std::vector<double> values) {
+Spread spread_of(std::vector<double> values, double tail) {
   std::sort(values.begin(), values.end());
   const auto quantile = [&](double share) {
     const double place = share * static_cast<double>(values.size() - 1);
@@ -82,7 +82,7 @@ Spread spread_of(std::vector<double> values) {
     const size_t above = std::min(below + 1, values.size() - 1);
     return std::lerp(values[below], values[above], place - static_cast<double>(below));
   };
-  return {quantile(0.25), quantile(0.5), quantile(0.75)};
+  return {quantile(tail), quantile(0.5), quantile(1 - tail)};
 }
 
 Spread ratio_of(const Candidate& numerator, const Candidate& denominator) {

@@ -31,8 +31,8 @@ struct Spread {
   double low = 0, median = 0, high = 0;
 };
 
-/// Median and quartiles, interpolated linearly between order statistics.
-Spread spread_of(std::vector<double> values);
+/// Median, and the quantiles `tail` and 1 - `tail`, interpolated linearly between order statistics.
+Spread spread_of(std::vector<double> values, double tail = 0.25);
 
 /// Of the ratios paired by repetition: numerator[i] / denominator[i].
 Spread ratio_of(const Candidate& numerator, const Candidate& denominator);

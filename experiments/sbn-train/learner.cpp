@@ -7,7 +7,7 @@
 
 #include <utility>
 
-#include "experiments/sbn-train/peak_memory.h"
+#include "experiments/peak_memory.h"
 #include "train/optimiser.h"
 
 namespace gradthru::experiments {

@@ -10,10 +10,10 @@
 #include <vector>
 
 #include "experiments/experiment.h"
+#include "experiments/peak_memory.h"
 #include "experiments/sbn-train/images.h"
 #include "experiments/sbn-train/learner.h"
 #include "experiments/sbn-train/network.h"
-#include "experiments/sbn-train/peak_memory.h"
 #include "experiments/sbn-train/rate_search.h"
 #include "gradthru/nn/binary_linear.h"
 #include "support/data_files.h"

@@ -1,4 +1,4 @@
-#include "experiments/sbn-train/peak_memory.h"
+#include "experiments/peak_memory.h"
 
 #include <c10/core/Allocator.h>
 
@@ -23,6 +23,11 @@ class PeakMemory::Reporter : public c10::MemoryReportingInfoBase {
     return peak_;
   }
 
+  int64_t held() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return held_;
+  }
+
  private:
   mutable std::mutex mutex_;
   int64_t held_ = 0, peak_ = 0;
@@ -37,6 +42,10 @@ PeakMemory::~PeakMemory() = default;
 
 int64_t PeakMemory::bytes() const {
   return reporter_->peak();
+}
+
+int64_t PeakMemory::held() const {
+  return reporter_->held();
 }
 
 }  // namespace gradthru::experiments

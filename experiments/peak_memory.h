@@ -7,8 +7,8 @@
 
 namespace gradthru::experiments {
 
-/// While it lives, watches Torch's CPU allocator from this thread: the most bytes that tensors made
-/// since then held at once. Scratch memory that a library takes by other means is not seen.
+/// While it lives, watches Torch's CPU allocator from this thread: what the tensors made since then
+/// hold. Scratch memory that a library takes by other means is not seen.
 class PeakMemory {
  public:
   PeakMemory();
@@ -16,7 +16,8 @@ class PeakMemory {
   PeakMemory(const PeakMemory&) = delete;
   PeakMemory& operator=(const PeakMemory&) = delete;
 
-  int64_t bytes() const;
+  int64_t bytes() const;  ///< the most that they held at once
+  int64_t held() const;   ///< what they hold now
 
  private:
   class Reporter;
