@@ -9,6 +9,7 @@ from gradthru_sweep.store import Store
 from gradthru_sweep.study import Heatmap
 
 Spec = dict[str, Any]
+NOT_ASKED = "not asked for"  # the state of a pair that the study does not have
 
 
 class Map:
@@ -43,7 +44,7 @@ class Map:
             "sd": None,
             "trial": None,
             "diagonal": is_number(x) and x == y,
-            "state": here[0].state if here else "not asked for",
+            "state": here[0].state if here else NOT_ASKED,
         }
         cell["label"] = f"{self._place(cell)}: {cell['state']}"
         if not complete:

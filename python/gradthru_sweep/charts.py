@@ -5,7 +5,7 @@ import pathlib
 
 import vl_convert
 
-from gradthru_sweep.cells import Map, Spec, is_number
+from gradthru_sweep.cells import NOT_ASKED, Map, Spec, is_number
 from gradthru_sweep.files import write_atomically
 from gradthru_sweep.results import Row
 from gradthru_sweep.store import Store
@@ -59,7 +59,7 @@ class Drawing(Map):
                 "encoding": {**at, "description": {"field": "label"}},
             },
             {
-                "transform": [without],
+                "transform": [without, {"filter": f"datum.state !== '{NOT_ASKED}'"}],
                 "mark": {"type": "text", "fontSize": 8},
                 "encoding": {**at, "text": {"field": "state"}},
             },
