@@ -302,7 +302,7 @@ uint64_t offsets_used(const Choice& choice, const Layout& layout) {
 
 Tree compose(const Tensor& leaves, const CompositionParameters& parameters, const Layout& layout,
              const Choice& choice) {
-  if (choice.estimator && traits(*choice.estimator).relaxed) {
+  if (choice.draw || (choice.estimator && traits(*choice.estimator).relaxed)) {
     return compose_densely(leaves, parameters, layout, choice);
   }
   auto merging = c10::make_intrusive<Merging>(leaves, parameters, layout, choice);

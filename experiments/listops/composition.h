@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -20,10 +21,13 @@ struct CompositionParameters {
 };
 
 /// How pairs are chosen: drawn by the estimator with the noise of the key, a row's noise at its
-/// number in the batch and a level's at its offset; or, without one, the pair of the highest score.
+/// number in the batch and a level's at its offset; by any function that takes a level's scores and
+/// mask and gives the choice; or, without either, the pair of the highest score.
 struct Choice {
   std::optional<Estimator> estimator{};
   Key key{};
+  /// [rows, pairs] both and the result, soft or hard, with a graph behind it: composed densely.
+  std::function<at::Tensor(const at::Tensor& scores, const at::Tensor& mask)> draw{};
 };
 
 /// How many offsets of the key a batch uses.

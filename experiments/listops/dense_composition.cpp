@@ -39,7 +39,10 @@ Tree compose_densely(const Tensor& leaves, const CompositionParameters& paramete
     const Tensor scores = pair.narrow(2, 0, d).matmul(parameters.query) * scale;
     const Tensor mask = layout.mask(level);
     Tensor chosen;
-    if (choice.estimator) {
+    if (choice.draw) {
+      chosen = choice.draw(scores, mask);
+      tree.merged.push_back(chosen.detach().argmax(1));
+    } else if (choice.estimator) {
       const Sample drawn =
           sample(scores, *choice.estimator,
                  {.mask = mask, .key = key.take(gradthru::offsets_used(*choice.estimator))});

@@ -40,6 +40,7 @@ std::vector<train::ConfigKey> keys() {
        {.above = 0}},
       {"model.width", int64_t{300}, "of embeddings and states", {.min = 1, .max = 10000}},
       {"model.dropout", 0.5, "of embeddings and in the classifier", {.min = 0, .below = 1}},
+      {"model.embedding_sd", 0.01, "standard deviation of an embedding at the start", {.above = 0}},
       {"data.dir", std::string(""), "root folder of the data sets", {}},
       {"data.verify", true, "check SHA-256 of the test set and of what is generated", {}},
       {"data.generated",

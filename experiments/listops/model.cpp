@@ -25,7 +25,7 @@ Model::Model(const ModelShape& shape) : shape_(shape) {
   const auto orthogonal = [](at::IntArrayRef size) {
     return torch::nn::init::orthogonal_(at::empty(size));
   };
-  add("embedding.weight", at::empty({data::kListOpsVocabulary, d}).normal_(0, 0.01));
+  add("embedding.weight", at::empty({data::kListOpsVocabulary, d}).normal_(0, shape.embedding_sd));
   add("leaf.weight_ih", kaiming({4 * d, d}));
   add("leaf.weight_hh", orthogonal({4 * d, d}));
   const Tensor bias = at::zeros({4 * d});

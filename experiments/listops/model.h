@@ -23,6 +23,7 @@ struct Batch {
 struct ModelShape {
   int64_t width = 300;   ///< of everything
   double dropout = 0.5;  ///< of the embeddings and at both layers of the classifier
+  double embedding_sd = 0.01;
 };
 
 /// What a batch gives: scores of the ten values [rows, 10], and the merges of each level.

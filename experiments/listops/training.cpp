@@ -29,7 +29,8 @@ double now() {
 Model make_model(const RunPlan& plan) {
   at::Generator generator = at::detail::getDefaultCPUGenerator();
   generator.set_current_seed(train::stream_seed(plan.seed, "init"));
-  return Model({plan.config.integer("model.width"), plan.config.number("model.dropout")});
+  return Model({plan.config.integer("model.width"), plan.config.number("model.dropout"),
+                plan.config.number("model.embedding_sd")});
 }
 
 std::vector<int64_t> lengths_of(const std::vector<data::ListOpsExample>& examples) {
