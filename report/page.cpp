@@ -140,7 +140,7 @@ std::string of(const Image& image) {
   if (width > 0 && width <= kWidest) {
     size = " width=\"" + std::to_string(2 * width <= kWidest ? 2 * width : width) + "\"";
   }
-  return "<figure>\n" + element("figcaption", image.caption) + "<img alt=\"" +
+  return "<figure class=\"image\">\n" + element("figcaption", image.caption) + "<img alt=\"" +
          escaped(image.caption) + "\"" + size + " src=\"data:" + image.type + ";base64," +
          base64(image.bytes) + "\">\n</figure>\n";
 }

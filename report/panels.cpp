@@ -9,8 +9,9 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr int kRowWidth = 820, kBetween = 90;  // pixels; the second is what axes take
+constexpr int kRowWidth = 1000, kBetween = 90;  // pixels; the second is what axes take
 constexpr int kHeight = 280;
+constexpr int kMostInRow = 3;
 constexpr int kLegendLetters = 110;  // in a row of the legend
 constexpr const char* kPanel = "panel";
 
@@ -46,15 +47,22 @@ Json rule_layers(const Panel& panel) {
                         {"clip", true}}},
                       {"encoding",
                        {{"y", y},
-                        {"x", {{"value", {{"expr", "width"}}}}},
+                        {"x", {{"value", "width"}}},
                         {"text", {{"field", "label"}, {"type", "nominal"}}}}}});
   }
   return layers;
 }
 
+/// Vega's own way with numbers where powers of ten are not needed.
+Json axis_of(const Json& rows, const Column& column) {
+  Json channel = position(rows, column);
+  if (!column.log && channel.contains("axis")) channel["axis"].erase("format");
+  return channel;
+}
+
 Json layers_of(const Panel& panel, const Series& series, Json colour) {
-  Json at = {{"x", position(panel.rows, panel.x)},
-             {"y", position(panel.rows, panel.y)},
+  Json at = {{"x", axis_of(panel.rows, panel.x)},
+             {"y", axis_of(panel.rows, panel.y)},
              {"color", std::move(colour)}};
   Json& domain = at["y"]["scale"]["domain"];
   if (panel.low) domain[0] = *panel.low;
@@ -94,8 +102,10 @@ size_t longest(const Series& series) {
 
 }  // namespace
 
-Json panels(const std::vector<Panel>& all, const Series& series, int columns) {
-  columns = std::clamp(static_cast<int>(all.size()), 1, columns);
+Json panels(const std::vector<Panel>& all, const Series& series) {
+  // Three in a row rather than two and a hole.
+  const int count = static_cast<int>(all.size());
+  const int columns = count == 1 ? 1 : count % 2 == 0 && count != 6 ? 2 : kMostInRow;
   Json rows = Json::array();
   for (size_t i = 0; i < all.size(); ++i) {
     for (Json row : all[i].rows) {

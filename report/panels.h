@@ -27,7 +27,7 @@ struct Panel {
   std::vector<Rule> rules{};
 };
 
-/// At most `columns` of the panels in a row; a click on the legend leaves one series.
-nlohmann::json panels(const std::vector<Panel>& all, const Series& series, int columns = 2);
+/// Two or three panels in a row; a click on the legend leaves one series.
+nlohmann::json panels(const std::vector<Panel>& all, const Series& series);
 
 }  // namespace gradthru::report

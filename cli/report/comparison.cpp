@@ -155,7 +155,13 @@ experiments::Quantity quantity_of(const Group& group, const std::string& metric)
 }
 
 std::string title_of(const Group& group, const std::string& metric) {
+  const auto& columns = group.experiment->columns;
   const std::string split = split_of(metric);
+  // Where there is only one, it tells nothing.
+  if (std::all_of(columns.begin(), columns.end(),
+                  [&](const std::string& column) { return split_of(column) == split; })) {
+    return quantity_of(group, metric).title;
+  }
   return quantity_of(group, metric).title + (split.empty() ? "" : ", " + split);
 }
 

@@ -99,6 +99,12 @@ class Builder {
     return group.experiment->name + ", preset " + group.preset;
   }
 
+  size_t count_settings() const {
+    size_t count = 0;
+    for (const Group& group : runs_.groups) count += group.settings.size();
+    return count;
+  }
+
   void at_a_glance() {
     heading(2, "Results at a glance");
     for (const Group& group : runs_.groups) {
@@ -146,8 +152,8 @@ class Builder {
     std::vector<std::string> names;
     for (const uint64_t seed : seeds) names.push_back(std::to_string(seed));
     std::string text = "What ran: " + counted(methods.size(), "method") + ", " +
-                       (seeds.size() == 1 ? "seed " : "seeds ") + listed(names) + ", " +
-                       counted(group.settings.size(), "setting");
+                       (seeds.size() == 1 ? "seed " : "seeds ") + listed(names);
+    if (group.settings.size() > 1) text += ", " + counted(group.settings.size(), "setting");
     if (!epochs.empty()) {
       text += ", epochs: " + listed({epochs.begin(), epochs.end()});
     }
@@ -166,7 +172,7 @@ class Builder {
     const auto metric = main_metric(group, setting);
     if (metric) {
       const auto ranking = rank(setting, *metric, quantity_of(group, *metric).better);
-      add(Paragraph{finding(group, setting, ranking), true});
+      if (count_settings() > 1) add(Paragraph{finding(group, setting, ranking), true});
       table(stem + "-ranking", ranking_table(group, setting, ranking));
       for (const std::string& source : sources_of_published(group, setting)) add(Paragraph{source});
       Table metrics = metrics_table(group, setting);
@@ -179,6 +185,7 @@ class Builder {
       add(Paragraph{"No complete run of this setting has a figure to compare."});
     }
     plots(stem, probe_plots(group, setting));
+    plots(stem, gap_plots(group, setting));
     plots(stem, sample_curves(group, setting));
     pictures(setting);
   }

@@ -27,6 +27,7 @@ std::vector<Plot> learning_curves(const Group& group, const Setting& setting,
 std::vector<Plot> list_plots(const Group& group, const Setting& setting, const Ranking& ranking);
 std::vector<Plot> heatmap_plots(const Group& group, const Setting& setting, const Ranking& ranking);
 std::vector<Plot> probe_plots(const Group& group, const Setting& setting);
+std::vector<Plot> gap_plots(const Group& group, const Setting& setting);
 std::vector<Plot> sample_curves(const Group& group, const Setting& setting);
 
 // --- what they are made of

@@ -43,6 +43,20 @@ std::string without_folder(std::string text, const fs::path& folder) {
   return text;
 }
 
+/// The experiment of a run that has not ended yet is not needed: some must take its settings.
+void require_config(const fs::path& folder) {
+  std::string why;
+  for (const Experiment& experiment : experiments::all()) {
+    try {
+      experiments::config_of_run(experiment, folder);
+      return;
+    } catch (const InvalidInput& error) {
+      why = error.what();
+    }
+  }
+  throw InvalidInput(why);
+}
+
 class Collector {
  public:
   explicit Collector(Runs& runs) : runs_(runs) {}
@@ -60,6 +74,7 @@ class Collector {
     if (!fs::exists(folder / "config.toml")) throw InvalidInput("config.toml is missing");
     const auto summary = train::read_summary(folder / "summary.json");
     if (!summary || summary->status == train::Status::interrupted) {
+      require_config(folder);
       const std::string end = summary ? "interrupted, " : "";
       runs_.left_out.push_back({folder, "unfinished", end + progress_of(folder)});
       return;
@@ -143,7 +158,8 @@ void arrange(const std::vector<const Run*>& members, Group& group, Runs& runs) {
   const std::set<std::string> varying = varying_keys(members);
   std::map<std::pair<std::string, std::string>, std::vector<const Run*>> parts;
   for (const Run* run : members) {
-    parts[{settings_text(*run, varying, false), run->summary.method}].push_back(run);
+    const std::string method = to_string(parse_estimator(run->summary.method));
+    parts[{settings_text(*run, varying, false), method}].push_back(run);
   }
   for (const auto& [key, same] : parts) {
     if (group.settings.empty() || group.settings.back().name != key.first) {

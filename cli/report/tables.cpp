@@ -64,7 +64,7 @@ std::string verdict(const PairedDifference& d) {
 /// The cells of a method that say how it stands to the best.
 std::vector<std::string> against_best(const Ranking& ranking, size_t m) {
   if (!ranking.best) return {kNothing, kNothing, kNothing, kNothing};
-  if (m == *ranking.best) return {"best", kNothing, kNothing, ranking.clear ? "clear" : kNothing};
+  if (m == *ranking.best) return {"best", kNothing, kNothing, kNothing};
   const PairedDifference& d = ranking.behind_best[m];
   const std::string gap = with_error(d.mean, d.standard_error);
   if (d.seeds < 2) return {gap, kNothing, kNothing, "one seed tells nothing"};
@@ -84,32 +84,32 @@ std::vector<size_t> lines_of(const Setting& setting, const Ranking& ranking) {
   return lines;
 }
 
-/// Published figures of one metric in a column: beside the method, or in lines of their own.
-void add_published(Table& table, const std::vector<Published>& figures, const std::string& metric,
-                   const std::vector<std::string>& methods) {
-  std::vector<Published> of_metric;
+/// The line of the table that begins with this name; a new one, without figures, if there is none.
+size_t line_named(Table& table, const std::string& name) {
+  for (size_t i = 1; i < table.lines.size(); ++i) {
+    if (table.lines[i].front() == name) return i;
+  }
+  table.lines.emplace_back(table.lines[0].size(), kNothing);
+  table.lines.back().front() = name;
+  return table.lines.size() - 1;
+}
+
+/// Published figures of one metric in a column at this place: beside the method, or in lines of
+/// their own.
+void add_published(Table& table, size_t column, const std::vector<Published>& figures,
+                   const std::string& metric, const std::vector<std::string>& methods) {
+  const auto is_of_metric = [&](const Published& figure) { return figure.metric == metric; };
+  if (std::none_of(figures.begin(), figures.end(), is_of_metric)) return;
+  const auto at = static_cast<std::ptrdiff_t>(column);
+  for (auto& line : table.lines) line.insert(line.begin() + at, kNothing);
+  for (auto& [line, bold_column] : table.bold) bold_column += bold_column >= column ? 1 : 0;
+  table.lines[0][column] = "published";
   for (const Published& figure : figures) {
-    if (figure.metric == metric) of_metric.push_back(figure);
-  }
-  if (of_metric.empty()) return;
-  table.lines[0].push_back("published");
-  const size_t columns = table.lines[0].size();
-  for (const Published& figure : of_metric) {
+    if (!is_of_metric(figure)) continue;
     const std::string spec = figure.method ? to_string(*figure.method) : "";
-    const auto line = std::find(methods.begin(), methods.end(), spec);
-    if (line != methods.end()) {
-      auto& cells = table.lines[1 + static_cast<size_t>(line - methods.begin())];
-      cells.resize(columns);
-      cells.back() = value_of(figure);
-    } else {
-      std::vector<std::string> cells(columns, kNothing);
-      cells.front() = figure.label + " (not run here)";
-      cells.back() = value_of(figure);
-      table.lines.push_back(cells);
-    }
-  }
-  for (auto& line : table.lines) {
-    while (line.size() < columns) line.push_back(kNothing);
+    const bool here = std::find(methods.begin(), methods.end(), spec) != methods.end();
+    const size_t line = line_named(table, here ? spec : figure.label + " (not run here)");
+    table.lines[line][column] = value_of(figure);
   }
 }
 
@@ -155,7 +155,8 @@ Table ranking_table(const Group& group, const Setting& setting, const Ranking& r
     }
     table.lines.push_back(line);
   }
-  add_published(table, published_beside(group, setting), ranking.metric, methods);
+  constexpr size_t kAfterMean = 3;
+  add_published(table, kAfterMean, published_beside(group, setting), ranking.metric, methods);
   return table;
 }
 
@@ -167,8 +168,8 @@ Table metrics_table(const Group& group, const Setting& setting) {
     methods.push_back(method.name);
     table.lines.push_back({method.name, seeds_text(method, method.runs.size())});
   }
-  const auto published = published_beside(group, setting);
-  for (const std::string& column : present_columns(group, setting)) {
+  const auto columns = present_columns(group, setting);
+  for (const std::string& column : columns) {
     const Ranking ranking = rank(setting, column, quantity_of(group, column).better);
     table.lines[0].push_back(title_of(group, column));
     for (size_t m = 0; m < setting.methods.size(); ++m) {
@@ -179,9 +180,12 @@ Table metrics_table(const Group& group, const Setting& setting) {
         table.bold.emplace_back(m + 1, table.lines[0].size() - 1);
       }
     }
+  }
+  const auto published = published_beside(group, setting);
+  for (size_t i = columns.size(); i-- > 0;) {
     // The main metric's stand in the table of the ranking.
-    if (column != main_metric(group, setting)) {
-      add_published(table, published, column, methods);
+    if (columns[i] != main_metric(group, setting)) {
+      add_published(table, i + 3, published, columns[i], methods);
     }
   }
   return table;

@@ -113,12 +113,13 @@ std::string error_text(double value) {
   if (!std::isfinite(value)) return "–";
   char text[32];
   std::snprintf(text, sizeof text, value >= 10 ? "%.0f" : "%.2g", value);
-  return text;
+  constexpr double kLeast = 1e-6;  // below it powers of ten are easier to read than zeros
+  return value >= kLeast && value < 1 ? fixed(value, decimals_for(value)) : text;
 }
 
 std::string number_text(double value, double error) {
   if (!std::isfinite(value)) return "–";
-  if (!is_usable(error, value) || std::abs(value) < 1e-3) return train::readable(value);
+  if (!is_usable(error, value)) return train::readable(value);
   return fixed(value, decimals_for(error));
 }
 

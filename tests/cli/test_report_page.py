@@ -5,6 +5,7 @@ import csv
 import html
 import json
 import math
+import pathlib
 import re
 import shlex
 import shutil
@@ -27,6 +28,9 @@ from tiny_data import (
     gradthru,
     tiny_vae,
 )
+
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def png(width, height, grey):
@@ -54,7 +58,7 @@ def template(tmp_path_factory, data):
 # Test nELBO of five seeds after the last of twenty epochs: "near" is not to be told from the best.
 LAST = {
     "reinmax(1.3)": [126.0, 126.4, 125.8, 126.2, 126.1],
-    "gst(1,tau=0.7)": [126.1, 126.3, 126.2, 126.0, 126.4],
+    "gst(tau=0.7)": [126.1, 126.3, 126.2, 126.0, 126.4],
     "st(1.3)": [131.0, 131.5, 130.7, 131.3, 131.2],
 }
 EPOCHS = 20
@@ -260,7 +264,7 @@ def break_runs(runs):
     (runs / "interrupted" / "summary.json").write_text(
         json.dumps(json.loads((first / "summary.json").read_text()) | {"status": "interrupted"}))
     return {
-        names[0]: ("broken", "summary"), names[1]: ("broken", "TOML"), names[2]: ("broken", "line 1"),
+        names[0]: ("broken", "summary"), names[1]: ("broken", "config.toml, line 1"), names[2]: ("broken", "line 1"),
         names[3]: ("unfinished", "step 200"), names[4]: ("diverged", ""),
         "other": ("broken", "config.toml is missing"), "zz-again": ("repeated", "the same method"),
         "foreign": ("broken", "unknown experiment 'poli'"), "interrupted": ("unfinished", "interrupted"),
@@ -279,8 +283,7 @@ def test_broken_and_unfinished_folders_are_listed_and_break_nothing(report, runs
     after = {row["method"]: row for row in csv_rows(document, "vae-smoke-figures.csv")
              if row["metric"] == "test_nelbo"}
     for method in ("reinmax(1.3)", "gst(tau=0.7)"):
-        key = method if method in whole else "gst(1,tau=0.7)"
-        assert after[key]["mean"] == whole[key]["mean"] and after[key]["seeds"] == "5"
+        assert after[method]["mean"] == whole[method]["mean"] and after[method]["seeds"] == "5"
     assert after["st(1.3)"]["seeds"] == "0" and after["st(1.3)"]["diverged"] == "1"
 
 
@@ -350,8 +353,16 @@ def test_published_figures_stand_in_their_own_column(gradthru, report, template)
            settings={"latent": '"8x4"', "epochs": "160"})
     document = report()
     table = table_after(document, "published")
-    assert table[1][0] == "reinmax(1.3)" and table[1][-1] == "–"
-    assert table[2][0] == "ReinMax-CV (not run here)" and table[2][-1] == "126.63 ± 0.75"
+    column = table[0].index("published")
+    assert table[0][column - 1].startswith("negative ELBO")
+    assert (table[1][0], table[1][column]) == ("reinmax(1.3)", "–")
+    assert (table[2][0], table[2][column]) == ("ReinMax-CV (not run here)", "126.63 ± 0.75")
+    assert len({len(line) for line in table}) == 1
+    metrics = table_after(document, "negative ELBO in nats, train")
+    column = metrics[0].index("published")
+    assert metrics[0][column - 1] == "negative ELBO in nats, train"
+    assert (metrics[-1][0], metrics[-1][column]) == ("ReinMax-CV (not run here)", "124.94 ± 0.81")
+    assert len({len(line) for line in metrics}) == 1
     assert "danielwang0452/ReinMax_ASC" in text_of(document)
     assert "published" not in text_of(document).split("What ran")[0].lower()
 
@@ -466,6 +477,28 @@ def test_names_are_text(gradthru, report, template):
     document = report()
     assert "b" not in {tag for tag, _ in document.tags}
     assert name in text_of(document)
+
+
+KNOWN = {
+    "report.json": {"question", "main", "curves", "probes", "lists", "quantities", "lines"},
+    "published.json": {"set", "method", "label", "metric", "value", "sd", "source", "from"},
+}
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("experiments/*/report.json"))
+                         + sorted(ROOT.glob("experiments/*/published.json")), ids=str)
+def test_what_lies_beside_experiments_has_known_keys(path):
+    held = json.loads(path.read_text())
+    for entry in [held] if isinstance(held, dict) else held:
+        assert entry.keys() <= KNOWN[path.name]
+    if path.name == "report.json":
+        splits = {"train", "valid", "test", "none"}
+        named = [main["metric"] for main in held.get("main", [])] + held.get("curves", [])
+        assert held["question"] and {name.split("_")[0] for name in named} <= splits
+        for quantity in held.get("quantities", {}).values():
+            assert quantity.keys() <= {"title", "better", "log"}
+    else:
+        assert all(entry["source"] == "public" and entry["from"] for entry in held)
 
 
 # --- the page as a file ------------------------------------------------------------------------------
