@@ -41,7 +41,7 @@ Examples load_examples(const train::Config& config) {
   const bool verify = config.boolean("data.verify");
   const auto official = data::load_list_ops_test({config.text("data.dir"), verify});
   const int64_t count = config.integer("data.generated");
-  const auto generated = generate(kGeneratorSeed, count, official.examples);
+  const auto generated = generate_expressions(kGeneratorSeed, count, official.examples);
   const std::string sha256 = train::sha256_hex(text_of(generated));
   if (verify && count == kGenerated && sha256 != kGeneratedSha256) {
     throw InvalidInput("listops: wanted generated expressions with SHA-256 " +

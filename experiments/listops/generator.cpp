@@ -45,8 +45,8 @@ std::string key_of(const ListOpsTokens& tokens) {
 
 }  // namespace
 
-std::vector<ListOpsExample> generate(uint64_t seed, int64_t count,
-                                     const std::vector<ListOpsExample>& excluded) {
+std::vector<ListOpsExample> generate_expressions(uint64_t seed, int64_t count,
+                                                 const std::vector<ListOpsExample>& excluded) {
   Generator generator(seed);
   std::unordered_set<std::string> seen;
   for (const ListOpsExample& example : excluded) seen.insert(key_of(example.tokens));

@@ -25,8 +25,8 @@ inline constexpr const char* kGeneratedSha256 =
 ///   whose numbers the standard fixes, and from no distribution of a library. Bits 62 and 63 of a
 ///   draw decide on a digit, rejection of the uneven rest gives uniform numbers.
 /// Errors: InvalidInput where 50 draws per wanted expression do not give enough.
-std::vector<data::ListOpsExample> generate(uint64_t seed, int64_t count,
-                                           const std::vector<data::ListOpsExample>& excluded);
+std::vector<data::ListOpsExample> generate_expressions(
+    uint64_t seed, int64_t count, const std::vector<data::ListOpsExample>& excluded);
 
 /// The examples as lines `label<TAB>expression`: what the hash is of.
 std::string text_of(const std::vector<data::ListOpsExample>& examples);
