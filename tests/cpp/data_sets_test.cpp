@@ -117,8 +117,8 @@ TEST_F(ChecksumTest, IsNotDisturbedByABrokenCache) {
 
 TEST_F(LocateTest, NamesTheNearestSet) {
   EXPECT_THAT(message_of([] { find_data_set("minst"); }),
-              HasSubstr("unknown data set 'minst', wanted one of mnist, fashion-mnist, digits; did "
-                        "you mean 'mnist'?"));
+              HasSubstr("unknown data set 'minst', wanted one of mnist, fashion-mnist, digits, "
+                        "omniglot, binarized-mnist, listops; did you mean 'mnist'?"));
 }
 
 // The first that is set decides, even where only a later one has the file.
