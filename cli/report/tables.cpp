@@ -108,7 +108,7 @@ void add_published(Table& table, size_t column, const std::vector<Published>& fi
     if (!is_of_metric(figure)) continue;
     const std::string spec = figure.method ? to_string(*figure.method) : "";
     const bool here = std::find(methods.begin(), methods.end(), spec) != methods.end();
-    const size_t line = line_named(table, here ? spec : figure.label + " (not run here)");
+    const size_t line = line_named(table, here ? spec : figure.label + " (published)");
     table.lines[line][column] = value_of(figure);
   }
 }
