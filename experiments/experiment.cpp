@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "experiments/bernoulli-vae/bernoulli_vae.h"
+#include "experiments/cost/cost.h"
 #include "experiments/decoupled/decoupled.h"
 #include "experiments/listops/listops.h"
 #include "experiments/poly/poly.h"
@@ -27,8 +28,9 @@ std::string listed(const std::vector<std::string>& names) {
 
 const std::vector<Experiment>& all() {
   static const std::vector<Experiment> experiments = {
-      poly(),         vae(),       vae_probe_experiment(), vae_gst(),       vae_iw(),
-      sbn_accuracy(), sbn_train(), decoupled_experiment(), bernoulli_vae(), listops_experiment()};
+      poly(),           vae(),       vae_probe_experiment(), vae_gst(),       vae_iw(),
+      sbn_accuracy(),   sbn_train(), decoupled_experiment(), bernoulli_vae(), listops_experiment(),
+      cost_experiment()};
   return experiments;
 }
 

@@ -59,6 +59,8 @@ RULES = [
     ("report", {"report"} | PROGRAM, "report may include public headers and itself"),
     ("experiments", {"experiments", "lab", "data", "train"} | PROGRAM,
      "an experiment may include public headers, lab, data, train and experiments"),
+    ("experiments/cost", {"experiments", "bench", "lab", "data", "train"} | PROGRAM,
+     "the experiment on cost may also include the baselines of bench"),
     ("cli", {"cli", "bench", "experiments", "report", "lab", "data", "train"} | PROGRAM,
      "the command line may include everything but src"),
     ("bench", {"bench", "experiments", "lab", "data", "train"} | PROGRAM,

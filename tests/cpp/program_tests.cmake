@@ -14,6 +14,7 @@ gradthru_test(network_test
 gradthru_test(nn_test
   SOURCES cpp/nn_layer_test.cpp cpp/nn_sequential_test.cpp LIBRARIES gradthru_lab)
 gradthru_test(bernoulli_vae_test SOURCES cpp/bernoulli_vae_test.cpp LIBRARIES gradthru_experiments)
+gradthru_test(cost_test SOURCES cpp/cost_test.cpp LIBRARIES gradthru_experiments)
 gradthru_test(listops_test
   SOURCES cpp/listops_test.cpp cpp/listops_model_test.cpp LIBRARIES gradthru_experiments)
 gradthru_test(sbn_train_test SOURCES cpp/sbn_train_test.cpp LIBRARIES gradthru_experiments)
