@@ -111,7 +111,8 @@ std::string of(const Listing& listing) {
   if (listing.folded) {
     return "<details>\n" + element("summary", listing.caption) + text + "</details>\n";
   }
-  return "<figure>\n" + element("figcaption", listing.caption) + text + "</figure>\n";
+  return "<figure class=\"listing\">\n" + element("figcaption", listing.caption) + text +
+         "</figure>\n";
 }
 
 std::string base64(const std::string& bytes) {

@@ -214,7 +214,8 @@ std::vector<Plot> learning_curves(const Group& group, const Setting& setting,
       }
     }
     panels.push_back(panel_of(group, setting, lines, drawn, false));
-    if (metric == ranking.metric) main = std::move(lines);
+    // Of a main metric that was measured at the end alone there is nothing to follow.
+    if (metric == ranking.metric || main.longest == 0) main = std::move(lines);
   }
   if (panels.empty()) return {};
   if (main.longest > 1) panels.push_back(panel_of(group, setting, main, drawn, true));
