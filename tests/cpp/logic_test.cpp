@@ -245,9 +245,11 @@ TEST(LogicCircuit, LeavesOutWhatNoOutputDependsOn) {
   EXPECT_EQ(circuit.used_gates(), 2);
   EXPECT_EQ(circuit.verilog("net"),
             "module net(input wire [1:0] x, output wire [0:0] y);\n"
-            "  wire [1:0] g1;\n"
-            "  assign g1[0] = x[0] ^ x[1];\n"
-            "  assign y[0] = g1[0];\n"
+            "  wire x_0 = x[0];\n"
+            "  wire x_1 = x[1];\n"
+            "  wire g1_0 = x_0 ^ x_1;\n"
+            "  wire y_0 = g1_0;\n"
+            "  assign y = {y_0};\n"
             "endmodule\n");
   EXPECT_EQ(circuit.c_source("net"),
             "#include <stdint.h>\n\nvoid net(const uint64_t *x, uint64_t *y) {\n"

@@ -213,19 +213,28 @@ int64_t LogicCircuit::used_gates() const {
 
 namespace {
 
-std::string element(const std::string& name, int64_t i) {
+std::string entry(const std::string& name, int64_t i) {
   return name + "[" + std::to_string(i) + "]";
 }
 
-/// "left op right" of every gate that is used, handed to `line` with the layer and its number.
+std::string scalar(const std::string& name, int64_t i) {
+  return name + "_" + std::to_string(i);
+}
+
+/// A bit by the name of its layer and its number, as a language writes it.
+using Element = std::string (*)(const std::string& name, int64_t i);
+
+/// "left op right" of every gate that is used, handed to `line` after the bit that it gives.
 template <class Line>
 void each_gate(const std::vector<CircuitLayer>& layers, const std::vector<std::vector<bool>>& used,
-               const std::string& zero, const std::string& ones, Line line) {
-  for (size_t l = 0; l < layers.size(); ++l) {
+               Element element, const std::string& zero, const std::string& ones, Line line) {
+  const size_t top = layers.size();
+  for (size_t l = 0; l < top; ++l) {
     const std::string below = l == 0 ? "x" : "g" + std::to_string(l);
+    const std::string here = l + 1 == top ? "y" : "g" + std::to_string(l + 1);
     for (size_t g = 0; g < layers[l].function.size(); ++g) {
       if (!used[l][g]) continue;
-      line(l, static_cast<int64_t>(g),
+      line(element(here, static_cast<int64_t>(g)),
            expression(layers[l].function[g], element(below, layers[l].left[g]),
                       element(below, layers[l].right[g]), zero, ones));
     }
@@ -238,15 +247,16 @@ std::string LogicCircuit::verilog(const std::string& module) const {
   check_identifier(module);
   std::string text = "module " + module + "(input wire [" + std::to_string(inputs_ - 1) +
                      ":0] x, output wire [" + std::to_string(outputs() - 1) + ":0] y);\n";
-  const size_t top = layers_.size();
-  for (size_t l = 1; l < top; ++l) {
-    text += "  wire [" + std::to_string(layers_[l - 1].function.size() - 1) + ":0] g" +
-            std::to_string(l) + ";\n";
+  // A wire for each bit: elaboration of bits of long vectors takes the square of their length.
+  for (int64_t i = 0; i < inputs_; ++i) {
+    text += "  wire " + scalar("x", i) + " = " + entry("x", i) + ";\n";
   }
-  each_gate(layers_, used(), "1'b0", "1'b1", [&](size_t l, int64_t g, const std::string& value) {
-    const std::string name = l + 1 == top ? "y" : "g" + std::to_string(l + 1);
-    text += "  assign " + element(name, g) + " = " + value + ";\n";
-  });
+  each_gate(layers_, used(), scalar, "1'b0", "1'b1",
+            [&](const std::string& bit, const std::string& value) {
+              text += "  wire " + bit + " = " + value + ";\n";
+            });
+  text += "  assign y = {";
+  for (int64_t o = outputs(); o-- > 0;) text += scalar("y", o) + (o > 0 ? ", " : "};\n");
   return text + "endmodule\n";
 }
 
@@ -258,10 +268,9 @@ std::string LogicCircuit::c_source(const std::string& name) const {
     text += "  static _Thread_local uint64_t g" + std::to_string(l) + "[" +
             std::to_string(layers_[l - 1].function.size()) + "];\n";
   }
-  each_gate(layers_, used(), "0", "~(uint64_t)0",
-            [&](size_t l, int64_t g, const std::string& value) {
-              const std::string target = l + 1 == top ? "y" : "g" + std::to_string(l + 1);
-              text += "  " + element(target, g) + " = " + value + ";\n";
+  each_gate(layers_, used(), entry, "0", "~(uint64_t)0",
+            [&](const std::string& bit, const std::string& value) {
+              text += "  " + bit + " = " + value + ";\n";
             });
   return text + "}\n";
 }
