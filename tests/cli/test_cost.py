@@ -1,6 +1,7 @@
 """`gradthru run cost` on steps that take microseconds. No time is held to a bound."""
 
 import json
+import pathlib
 
 import pytest
 
@@ -19,6 +20,8 @@ from tiny_data import (
     RUN_FILES,
 )
 
+FOLDER = pathlib.Path(__file__).resolve().parents[2] / "experiments" / "cost"
+PRESETS = sorted(file.stem for file in (FOLDER / "presets").glob("*.toml"))
 TINY = {
     "warm_ups": 1,
     "repetitions": 3,
@@ -152,6 +155,12 @@ def test_smoke_times_five_estimators_at_two_shapes(gradthru):
     runs = [json.loads(line)["name"] for line in lines]
     assert len(runs) == len(set(runs)) == 10
     assert {name.split("-")[1] for name in runs} == {"6000x10", "8192x1024"}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_can_be_run(gradthru, preset):
+    lines = assert_done(gradthru("run", "cost", "--preset", preset, "--dry-run")).stdout.splitlines()
+    assert len({json.loads(line)["name"] for line in lines}) == len(lines) > 0
 
 
 def test_killed_and_resumed_has_all_repetitions(gradthru, start):
