@@ -10,7 +10,7 @@ import pytest
 
 from tiny_data import (
     PROGRAM,
-    RUN_FILES,
+    VAE_FILES,
     assert_done,
     assert_refused,
     checkpoint_step,
@@ -66,7 +66,7 @@ def kill_when(process, condition, what):
 
 def assert_same_run(folder, reference):
     """Files, values and results of an undisturbed run; only times may differ."""
-    assert files_below(folder) == RUN_FILES
+    assert files_below(folder) == VAE_FILES
     assert values_text(folder) == values_text(reference)
     ours, theirs = summary(folder), summary(reference)
     for key in ("status", "steps", "final", "best", "method", "seed", "config_sha256"):
@@ -252,7 +252,7 @@ def test_best_checkpoint_is_there_when_its_epoch_is_saved(gradthru, data, tmp_pa
     assert result.returncode == 1 and f"cannot write {out}/checkpoint/best.pt" in result.stderr
     (out / "checkpoint" / "best.pt.tmp").rmdir()
     assert_done(gradthru(*command(data, out, "--resume", epochs=1)))
-    assert files_below(out) == RUN_FILES
+    assert files_below(out) == VAE_FILES
     assert lines_in(out) == 2
 
 
@@ -375,5 +375,5 @@ def test_resume_from_best_starts_what_had_not_begun(gradthru, data, tmp_path):
     assert_done(gradthru(*command(data, out / "st-s0", methods="st", epochs=1)))
     result = assert_done(gradthru(*command(data, out, "--resume=best", **both)))
     assert "st-s0: complete already, skipped\n" in result.stdout
-    assert files_below(out / "reinmax-s0") == RUN_FILES
+    assert files_below(out / "reinmax-s0") == VAE_FILES
     assert len(metrics(out / "reinmax-s0")) == 2

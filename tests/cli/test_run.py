@@ -251,7 +251,7 @@ def test_default_folder_is_named_after_the_run(gradthru, data):
     command = [*tiny_vae(data, epochs=1), "--methods", "gst(p,tau=0.7)", "--seeds", "4"]
     result = assert_done(gradthru(*command))
     folder = "runs/vae/smoke-gst-p-tau-0.7-s4"
-    assert files_below(gradthru.folder) == [f"{folder}/{name}" for name in RUN_FILES]
+    assert files_below(gradthru.folder) == [f"{folder}/{name}" for name in VAE_FILES]
     assert result.stdout.endswith(f"\nruns: {folder}\n")
 
 
