@@ -197,7 +197,7 @@ train::EpochReport SbnTraining::end_epoch(int64_t epoch) {
   loss_ = wall_ms_ = cpu_ms_ = {};
   const double selection = std::get<double>(valid.values[0].value);
   std::vector<train::Figure> figures;
-  if (epoch == epochs_ && shape_.net == "fc") figures = {filters()};
+  if (epoch == epochs_ && shape_.net == "fc" && shape_.channels == 1) figures = {filters()};
   return {{training, valid, test, cost}, selection, figures};
 }
 

@@ -33,7 +33,7 @@ from tiny_data import (
 ENGINE = pathlib.Path(__file__).resolve().parents[2] / "python"
 sys.path.insert(0, str(ENGINE))
 
-from gradthru_sweep import command  # noqa: E402
+from gradthru_sweep import command, comparison_file  # noqa: E402
 from gradthru_sweep.alive import GRACE_S, Presence, machine  # noqa: E402
 from gradthru_sweep.locks import OwnedLock  # noqa: E402
 from gradthru_sweep.points import known_points, sample_points  # noqa: E402
@@ -136,7 +136,9 @@ def test_the_trial_of_a_killed_worker_is_retried(killed):
     found = rows(folder)
     assert [row["state"] for row in found] == ["complete"] * 6
     # One attempt each, and one more for the trial that lost its worker.
-    assert sorted(int(row["attempts"]) for row in found) == [1, 1, 1, 1, 1, 2]
+    # On a busy machine a retry can come before the run of the dead worker has let its folder go.
+    *others, retried = sorted(int(row["attempts"]) for row in found)
+    assert others == [1, 1, 1, 1, 1] and retried in (2, 3)
     assert len(re.findall(r"^trial \d complete", said, re.MULTILINE)) == 6
     assert list((folder / "workers").iterdir()) == []
     assert processes_of(folder) == {}
@@ -144,7 +146,7 @@ def test_the_trial_of_a_killed_worker_is_retried(killed):
 
 def test_a_trial_is_what_an_ordinary_run_is(killed, gradthru):
     folder, _, _ = killed
-    (retried,) = (row for row in rows(folder) if row["attempts"] == "2")
+    (retried,) = (row for row in rows(folder) if row["attempts"] != "1")
     assert_done(
         gradthru(
             "run",
@@ -446,9 +448,18 @@ def test_the_studies_of_the_docs_can_be_run(tmp_path):
     for block in blocks:
         path = tmp_path / "docs.toml"
         path.write_text(re.sub("^    ", "", block, flags=re.MULTILINE))
-        read = load(path)
-        points = [p for p in known_points(read) if p is not None] or sample_points(read)
-        assert len(Program(PROGRAM, read).check(points)) == len(points)
+        if comparison_file.is_comparison(path):
+            arms = comparison_file.load(path, None, None).arms.values()
+            studies = [arm.search for arm in arms]
+        else:
+            studies = [load(path)]
+        for read in studies:
+            assert can_be_run(read)
+
+
+def can_be_run(read):
+    points = [p for p in known_points(read) if p is not None] or sample_points(read)
+    return len(Program(PROGRAM, read).check(points)) == len(points)
 
 
 def test_a_dry_run_tells_the_run_and_makes_nothing(gradthru):
