@@ -1,7 +1,6 @@
 """`gradthru report --out`: a page that tells one who knows nothing what ran and who won."""
 
 import base64
-import csv
 import html
 import json
 import math
@@ -10,121 +9,18 @@ import re
 import shlex
 import shutil
 import statistics
-import struct
-import subprocess
-import zlib
 
 import pytest
 
-from made_runs import remake
-from pages import Document, drawn, in_a_browser, layers, rows
-from tiny_data import (
-    MISTAKE,
-    PROGRAM,
-    assert_done,
-    assert_refused,
-    clean_environment,
-    data,
-    gradthru,
-    tiny_vae,
+from made_runs import (
+    EPOCHS, LAST, add_figures, course, csv_rows, findings, name_of, png, remake, report, runs, table_after,
+    template, text_of,
 )
+from pages import rows
+from tiny_data import MISTAKE, assert_done, assert_refused, data, gradthru, tiny_vae
 
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-
-
-def png(width, height, grey):
-    """A PNG of one grey."""
-
-    def part(name, body):
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-    head = struct.pack(">2I5B", width, height, 8, 0, 0, 0, 0)
-    raw = (b"\0" + bytes([grey]) * width) * height
-    return (b"\x89PNG\r\n\x1a\n" + part(b"IHDR", head) + part(b"IDAT", zlib.compress(raw))
-            + part(b"IEND", b""))
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory, data):
-    """A real run of vae, which made ones are like."""
-    folder = tmp_path_factory.mktemp("template")
-    arguments = [*tiny_vae(data), "--methods", "st(1.3)", "--out", "run"]
-    subprocess.run([PROGRAM, *map(str, arguments)], cwd=folder, env=clean_environment(folder),
-                   check=True, capture_output=True, timeout=120)
-    return folder / "run"
-
-
-# Test nELBO of five seeds after the last of twenty epochs: "near" is not to be told from the best.
-LAST = {
-    "reinmax(1.3)": [126.0, 126.4, 125.8, 126.2, 126.1],
-    "gst(tau=0.7)": [126.1, 126.3, 126.2, 126.0, 126.4],
-    "st(1.3)": [131.0, 131.5, 130.7, 131.3, 131.2],
-}
-EPOCHS = 20
-
-
-def course(last):
-    """A training that ends there."""
-    test = [last + 60 / epoch**1.5 - 60 / EPOCHS**1.5 for epoch in range(1, EPOCHS + 1)]
-    return {"test_nelbo": test, "train_nelbo": [value - 1.5 for value in test],
-            "test_kl": [7.0] * EPOCHS, "test_recon": [value - 7.0 for value in test]}
-
-
-def name_of(method, seed):
-    return re.sub(r"[(),=]+", "-", f"{method}-s{seed}")
-
-
-@pytest.fixture
-def runs(gradthru, template):
-    """Fifteen runs in `runs`."""
-    for method, values in LAST.items():
-        for seed, value in enumerate(values):
-            remake(template, gradthru.folder / "runs" / name_of(method, seed), method, seed,
-                   course(value))
-    return gradthru.folder / "runs"
-
-
-@pytest.fixture
-def report(gradthru):
-    """report(arguments): the page, after `gradthru report runs --out report`."""
-
-    def run(*arguments):
-        assert_done(gradthru("report", "runs", "--out", "report", *arguments))
-        document = Document((gradthru.folder / "report" / "report.html").read_text())
-        document.path = gradthru.folder / "report" / "report.html"
-        return document
-
-    return run
-
-
-def text_of(document):
-    """What a reader sees, without marks."""
-    source = re.sub(r"(?s)<(script|style)\b.*?</\1>", "", document.path.read_text())
-    return html.unescape(re.sub(r"<[^>]*>", "", source))
-
-
-def table_after(document, heading):
-    """The cells of the first table whose first header is this, as rows of text."""
-    source = document.path.read_text()
-    for table in re.findall(r"(?s)<table>(.*?)</table>", source):
-        lines = [
-            [html.unescape(re.sub("<[^>]*>", "", cell)) for cell in re.findall(r"(?s)<t[hd].*?</t[hd]>", line)]
-            for line in re.findall(r"(?s)<tr>(.*?)</tr>", table)
-        ]
-        if heading in lines[0]:
-            return lines
-    raise AssertionError(f"no table with {heading}")
-
-
-def findings(document):
-    return [html.unescape(text) for text in
-            re.findall(r'<p class="finding">(.*?)</p>', document.path.read_text())]
-
-
-def csv_rows(document, name):
-    with open(document.path.parent / name, newline="") as file:
-        return list(csv.DictReader(file))
 
 
 # --- which is better, and how sure that is -----------------------------------------------------------
@@ -429,15 +325,6 @@ def test_many_methods_leave_a_chart_that_can_be_read(gradthru, report, template)
     assert len({row["method"] for row in csv_rows(document, "vae-smoke-curves.csv")}) == 20
 
 
-def add_figures(folder, entries):
-    (folder / "figures").mkdir()
-    listed = []
-    for file, content, caption in entries:
-        (folder / "figures" / file).write_bytes(content)
-        listed.append({"file": file, "caption": caption, "epoch": 3.0})
-    (folder / "figures" / "index.json").write_text(json.dumps(listed))
-
-
 def test_pictures_and_texts_are_inside_the_page(report, runs):
     folder = runs / name_of("st(1.3)", 0)
     tree = "[MAX 2\n  [MIN 3 <4>]]\n"
@@ -499,62 +386,3 @@ def test_what_lies_beside_experiments_has_known_keys(path):
             assert quantity.keys() <= {"title", "better", "log"}
     else:
         assert all(entry["source"] == "public" and entry["from"] for entry in held)
-
-
-# --- the page as a file ------------------------------------------------------------------------------
-
-
-def test_page_asks_for_nothing(report, runs):
-    add_figures(runs / name_of("st(1.3)", 0), [("a.png", png(7, 5, 90), "Some digits.")])
-    document = report()
-    for tag, attributes in document.tags:
-        assert tag not in {"link", "iframe", "object", "embed", "base", "video", "audio"}
-        assert attributes.get("src", "data:").startswith("data:")
-        assert attributes.get("href", "#").startswith("#")
-    policy, = [a["content"] for _, a in document.tags if "http-equiv" in a]
-    assert policy.startswith("default-src 'none'; ") and "http" not in policy
-    assert "url(" not in "".join(document.named("style"))
-
-
-def test_links_lead_somewhere(report, runs):
-    document = report()
-    ids = [a["id"] for _, a in document.tags if "id" in a]
-    assert len(ids) == len(set(ids))
-    assert {a["href"][1:] for tag, a in document.tags if tag == "a"} <= set(ids)
-
-
-def test_charts_draw_without_a_complaint(gradthru, report, runs, tmp_path):
-    assert_done(gradthru("run", "poly", "--seeds", "0..1", "--set", "epochs=3", "--set",
-                         "steps_per_epoch=20", "--out", "runs/poly"))
-    assert_done(gradthru("run", "sbn-accuracy", "--set", "samples=200", "--out", "runs/sbn"))
-    document = report()
-    result = drawn(document, tmp_path)
-    assert result["complaints"] == []
-    assert len(result["svgs"]) == len(document.specs) >= 4
-    for svg in result["svgs"]:
-        assert svg.startswith("<svg") and "NaN" not in svg and "undefined" not in svg
-
-
-def test_page_opens_in_a_browser(gradthru, report, runs, tmp_path):
-    assert_done(gradthru("run", "poly", "--seeds", "0..1", "--set", "epochs=3", "--set",
-                         "steps_per_epoch=20", "--out", "runs/poly"))
-    document = report()
-    opened = in_a_browser(document.path, tmp_path, screenshot=tmp_path / "report.png")
-    assert 'data-charts="drawn"' in opened
-    assert len(re.findall(r'<svg[^>]*class="marks"', opened)) == len(document.specs) >= 2
-    picture = (tmp_path / "report.png").read_bytes()
-    assert picture.startswith(b"\x89PNG") and len(picture) > 20_000
-
-
-def test_hundreds_of_long_runs_make_a_page_of_a_few_megabytes(gradthru, report, template):
-    """Three settings of six methods, each with ten seeds, 160 epochs."""
-    for latent in ("4x2", "4x3", "4x4"):
-        for k, method in enumerate(["st", "reinmax", "gst", "zgr", "darn", "gumbel_softmax"]):
-            for seed in range(10):
-                values = {"test_nelbo": [100 + k + seed / 7 + 60 / e for e in range(1, 161)],
-                          "train_nelbo": [99 + k + seed / 7 + 60 / e for e in range(1, 161)]}
-                remake(template, gradthru.folder / "runs" / f"{latent}-{method}-{seed}", method, seed,
-                       values, settings={"latent": f'"{latent}"'})
-    document = report()
-    scripts = sum(map(len, document.scripts))
-    assert document.path.stat().st_size - scripts < 2_000_000

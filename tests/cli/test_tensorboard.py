@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from test_report_page import name_of, runs, template
+from made_runs import name_of, runs, template
 from tiny_data import MISTAKE, assert_done, assert_refused, data, gradthru
 
 accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
