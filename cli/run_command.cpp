@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "cli/report/tensorboard.h"
 #include "experiments/dry_run.h"
 #include "experiments/sweep.h"
 
@@ -22,6 +23,7 @@ struct RunOptions {
   experiments::SweepRequest request;
   std::string methods, seeds, config, out, resume, dry_run;
   int threads = 0;
+  bool tensorboard = false;
 };
 
 experiments::DryRun dry_run_of(const std::string& text) {
@@ -49,6 +51,7 @@ int run(RunOptions& options, const CLI::App& command) {
     }
     if (options.resume == "best") request.from = train::From::best;
   }
+  if (options.tensorboard) request.observe = live_event_file;
   if (options.threads > 0) at::set_num_threads(options.threads);
   if (command.count("--dry-run") > 0) {
     experiments::dry_run(request, dry_run_of(options.dry_run), std::cin, std::cout);
@@ -79,6 +82,8 @@ void add_run_command(CLI::App& program, int& exit_code) {
                     "Goes on with what is in the folder; --resume=best from the best checkpoint");
   command->add_flag("--dry-run{plan}", options->dry_run,
                     "Checks and prints the runs as JSON, makes none; --dry-run=time measures, too");
+  command->add_flag("--tensorboard", options->tensorboard,
+                    "Each run also writes an event file for TensorBoard into its folder");
   command->add_option("--threads", options->threads, "Threads; default: all cores")
       ->check(CLI::Range(1, 1024));
   command->callback([options, command, &exit_code] { exit_code = run(*options, *command); });

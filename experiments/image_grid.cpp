@@ -1,5 +1,6 @@
 #include "experiments/image_grid.h"
 
+#include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 
 #include <algorithm>
@@ -29,6 +30,20 @@ train::Picture image_grid(const at::Tensor& images, int64_t columns) {
     }
   }
   return all;
+}
+
+std::vector<train::Figure> autoencoder_figures(const at::Tensor& images,
+                                               const at::Tensor& reconstructions,
+                                               const at::Tensor& samples) {
+  constexpr int64_t kColumns = 12;
+  std::vector<train::Figure> figures = {
+      {"reconstructions.png", "Test images, and below each its reconstruction from one sample.",
+       image_grid(at::cat({images, reconstructions}), images.size(0))}};
+  if (samples.defined()) {
+    figures.push_back({"samples.png", "Images decoded from codes drawn from the prior.",
+                       image_grid(samples, kColumns)});
+  }
+  return figures;
 }
 
 }  // namespace gradthru::experiments

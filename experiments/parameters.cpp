@@ -1,5 +1,6 @@
 #include "experiments/parameters.h"
 
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Functions.h>
 #include <ATen/core/grad_mode.h>
 
@@ -7,10 +8,30 @@
 #include <sstream>
 
 #include "train/session.h"
+#include "train/streams.h"
 
 namespace gradthru::experiments {
 
 using at::Tensor;
+
+void begin_init_stream(uint64_t seed) {
+  at::Generator generator = at::detail::getDefaultCPUGenerator();
+  generator.set_current_seed(train::stream_seed(seed, "init"));
+}
+
+void add_linear_layers(NamedTensors& parameters, const std::string& stack,
+                       const std::vector<int64_t>& widths) {
+  for (size_t i = 0; i + 1 < widths.size(); ++i) {
+    const int64_t from = widths[i], to = widths[i + 1];
+    const double bound = 1 / std::sqrt(static_cast<double>(from));
+    const auto uniform = [bound](at::IntArrayRef size) {
+      return at::empty(size).uniform_(-bound, bound).requires_grad_();
+    };
+    const std::string name = stack + "." + std::to_string(i);
+    parameters.emplace_back(name + ".weight", uniform({to, from}));
+    parameters.emplace_back(name + ".bias", uniform({to}));
+  }
+}
 
 std::vector<Tensor> tensors_of(const NamedTensors& parameters) {
   std::vector<Tensor> tensors;

@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,6 +14,16 @@ namespace gradthru::experiments {
 
 /// The parameters of a model by their names, in a fixed order.
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
+
+/// Begins the stream `init` of a seed on the default generator, which every initialisation draws
+/// from.
+void begin_init_stream(uint64_t seed);
+
+/// Appends linear layers between neighbouring widths: `<stack>.<i>.weight` [to, from] and
+/// `<stack>.<i>.bias` [to], drawn as PyTorch does by default, uniformly within 1/sqrt(from), from
+/// the default generator.
+void add_linear_layers(NamedTensors& parameters, const std::string& stack,
+                       const std::vector<int64_t>& widths);
 
 std::vector<at::Tensor> tensors_of(const NamedTensors& parameters);
 

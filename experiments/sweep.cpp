@@ -79,6 +79,7 @@ class Sweep {
       options.checkpoint_seconds = run.plan.config.number("run.checkpoint_seconds");
     }
     options.from = request_.from;
+    if (request_.observe) options.observer = request_.observe(directory.folder());
     const auto result = train::run_session(*started.training, directory, options);
     Summary summary = summarise(run.plan, started, options, result);
     summary.expected = expected_figures({directory.folder(), summary, run.plan.config});

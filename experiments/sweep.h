@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,6 +21,8 @@ struct SweepRequest {
   std::optional<std::filesystem::path> out{};
   train::Resume resume = train::Resume::no;
   train::From from = train::From::last;
+  /// Called when a run begins or is gone on with, with its folder; may be empty.
+  std::function<train::LineObserver(const std::filesystem::path&)> observe{};
 };
 
 /// Runs every (grid point, method, seed), one after the other, each in its folder, and prints a

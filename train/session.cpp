@@ -166,6 +166,7 @@ class Session {
     line.epoch = static_cast<double>(result_.steps) / training_.steps_per_epoch();
     line.wall_s = elapsed();
     metrics.write(line);
+    if (options_.observer) options_.observer({line});
     if (line.kind == Kind::probe) log_line(line, "probe ");
     if (line.kind == Kind::event && !line.values.empty()) log_line(line, "");
   }
@@ -210,6 +211,9 @@ class Session {
       take(load_or_advise(path), path);
     }
     truncate_after(directory_.metrics(), result_.steps > 0 ? result_.steps : -1);
+    if (options_.observer && std::filesystem::exists(directory_.metrics())) {
+      options_.observer(read_metrics(directory_.metrics()));
+    }
     // Not finished any more, whatever an earlier, interrupted session said.
     std::filesystem::remove(directory_.summary());
   }

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -84,11 +85,16 @@ class Training {
 /// Which checkpoint a resumed run goes on from.
 enum class From { last, best };
 
+/// Sees every line of a run's metrics, in their order: when a run is gone on with, first those that
+/// are kept, all at once; then each new one after it was written.
+using LineObserver = std::function<void(const std::vector<MetricLine>&)>;
+
 struct SessionOptions {
   std::string label;               ///< in the progress line
   std::string config_sha256;       ///< a checkpoint of another configuration is refused
   double checkpoint_seconds = 30;  ///< between checkpoints inside an epoch
   From from = From::last;
+  LineObserver observer{};  ///< may be empty
 };
 
 /// How a session ended: the head of a summary, to be completed by the caller.

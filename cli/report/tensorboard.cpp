@@ -1,9 +1,13 @@
 #include "cli/report/tensorboard.h"
 
+#include <cerrno>
 #include <chrono>
 #include <cmath>
+#include <fstream>
 #include <iostream>
+#include <memory>
 #include <string>
+#include <system_error>
 
 #include "cli/report/runs.h"
 #include "report/event_file.h"
@@ -55,10 +59,46 @@ void write_events(const fs::path& run, const fs::path& folder) {
   std::string events = report::first_event(start);
   for (const auto& line : lines) events += events_of(line, start);
   fs::create_directories(folder);
-  train::write_atomically(folder / "events.out.tfevents.gradthru", events);
+  train::write_atomically(folder / kEventFile, events);
 }
 
+/// An event file that grows.
+class LiveEventFile {
+ public:
+  explicit LiveEventFile(fs::path path) : path_(std::move(path)) {}
+
+  void add(const std::vector<train::MetricLine>& lines) {
+    if (lines.empty()) return;
+    std::string events;
+    if (!file_.is_open()) {
+      start_ = now() - lines.back().wall_s;
+      events = report::first_event(start_);
+      file_.open(path_, std::ios::binary | std::ios::trunc);
+    }
+    for (const auto& line : lines) events += events_of(line, start_);
+    file_ << events << std::flush;
+    if (!file_) {
+      throw std::system_error(errno, std::generic_category(), "cannot write " + path_.string());
+    }
+  }
+
+ private:
+  static double now() {
+    const auto time = std::chrono::system_clock::now().time_since_epoch();
+    return std::chrono::duration<double>(time).count();
+  }
+
+  fs::path path_;
+  std::ofstream file_;
+  double start_ = 0;  // when the run would have begun without a pause, seconds since 1970
+};
+
 }  // namespace
+
+train::LineObserver live_event_file(const fs::path& run_folder) {
+  const auto file = std::make_shared<LiveEventFile>(run_folder / kEventFile);
+  return [file](const std::vector<train::MetricLine>& lines) { file->add(lines); };
+}
 
 size_t write_event_files(const std::vector<fs::path>& folders, const fs::path& out) {
   size_t written = 0;

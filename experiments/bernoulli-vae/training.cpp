@@ -8,7 +8,9 @@
 #include <algorithm>
 
 #include "experiments/gradient_variance.h"
+#include "experiments/image_grid.h"
 #include "experiments/importance_bound.h"
+#include "experiments/parameters.h"
 #include "experiments/vae/setup.h"
 #include "gradthru/bernoulli.h"
 #include "gradthru/expectation.h"
@@ -29,8 +31,7 @@ constexpr double kActive = 0.01;  ///< variance of q over images from which a un
 constexpr uint64_t kValidImages = 0, kTestImages = 1, kLatents = 2, kBound = 3;
 
 Model initial_model(const RunPlan& plan, int64_t pixels) {
-  at::Generator generator = at::detail::getDefaultCPUGenerator();
-  generator.set_current_seed(train::stream_seed(plan.seed, "init"));
+  begin_init_stream(plan.seed);
   return Model(
       {.latents = plan.config.integer("model.latents"),
        .pixels = pixels,
@@ -72,7 +73,7 @@ Training::Training(const RunPlan& plan, const GreyImages& images)
                                        tensors_of(model_.named_parameters()), {.lr = rate_})),
       noise_(train::stream_key(plan.seed, "noise")),
       baseline_(at::zeros({})),
-      sums_(at::zeros({2}, at::kDouble)) {}
+      averages_({"nelbo", "recon", "kl"}) {}
 
 const Tensor& Training::images_of_pass(int64_t pass) {
   if (!redraws_) pass = 0;
@@ -100,27 +101,20 @@ train::StepReport Training::step(int64_t step) {
   const double value = objective.item<double>();
   require_finite(value, model_.named_parameters(), estimator_, rate_);
   optimiser_->step();
-  const at::NoGradGuard no_grad;
-  sums_ += at::stack({loss.recon, loss.kl}).to(at::kDouble) * static_cast<double>(x.size(0));
-  count_ += x.size(0);
+  averages_.add({objective, loss.recon, loss.kl}, x.size(0));
   return {value, x.size(0)};
 }
 
 MetricLine Training::training_line(int64_t updates) {
   MetricLine line;
   line.split = Split::train;
-  line.n = count_;
-  const Tensor means = sums_ / static_cast<double>(std::max<int64_t>(count_, 1));
-  const double recon = means[0].item<double>(), kl = means[1].item<double>();
-  line.values = {{"nelbo", recon + kl},
-                 {"recon", recon},
-                 {"kl", kl},
-                 {"decoder_evaluations", static_cast<double>(passes_)}};
+  line.n = averages_.count();
+  line.values = averages_.metrics();
+  line.values.push_back({"decoder_evaluations", static_cast<double>(passes_)});
   if (variance_every_ > 0 && updates % variance_every_ == 0) {
     line.values.push_back({"encoder_grad_variance", encoder_gradient_variance(updates)});
   }
-  sums_.zero_();
-  count_ = 0;
+  averages_.clear();
   return line;
 }
 
@@ -134,7 +128,27 @@ train::EpochReport Training::end_epoch(int64_t epoch) {
         {"bound", bound(first_of(test_, bound_images_), eval_key(seed_, kBound))});
   }
   report.selection = std::get<double>(report.lines[1].values[0].value);
+  if (updates == updates_) report.figures = pictures();
   return report;
+}
+
+/// From streams of their own, or none.
+std::vector<train::Figure> Training::pictures() const {
+  constexpr int64_t kImages = 12, kSamples = 48;
+  const at::NoGradGuard no_grad;
+  const Tensor x = test_.narrow(0, 0, std::min(kImages, test_.size(0))).to(at::kFloat);
+  const Key key = eval_key(seed_, kLatents);
+  const Tensor codes = sample_binary(model_.encode(x), st(), {.key = key});
+  Tensor samples;
+  // The prior of the released code belongs to no latent: nothing can be drawn from it.
+  if (model_.shape().variant == Variant::fixed) {
+    at::Generator generator = at::detail::createCPUGenerator(train::stream_seed(seed_, "figures"));
+    const Tensor& prior = model_.named_parameters().back().second;
+    const Tensor drawn =
+        at::bernoulli(prior.sigmoid().expand({kSamples, prior.size(0)}), generator);
+    samples = at::sigmoid(model_.decode(drawn));
+  }
+  return autoencoder_figures(x, at::sigmoid(model_.decode(codes)), samples);
 }
 
 /// One sample of every image from q, whatever the estimator draws.
@@ -192,8 +206,7 @@ void Training::store(Checkpoint& checkpoint) const {
   train::store(*optimiser_, checkpoint, "optimiser.");
   checkpoint.integers["noise.offset"] = static_cast<int64_t>(noise_.offset);
   checkpoint.tensors["baseline"] = baseline_;
-  checkpoint.tensors["averages.sums"] = sums_;
-  checkpoint.integers["averages.count"] = count_;
+  averages_.store(checkpoint);
 }
 
 void Training::restore(const Checkpoint& checkpoint) {
@@ -201,8 +214,7 @@ void Training::restore(const Checkpoint& checkpoint) {
   train::restore(*optimiser_, checkpoint, "optimiser.");
   noise_.offset = static_cast<uint64_t>(checkpoint.integer("noise.offset"));
   baseline_ = checkpoint.tensor("baseline").clone();
-  sums_ = checkpoint.tensor("averages.sums").clone();
-  count_ = checkpoint.integer("averages.count");
+  averages_.restore(checkpoint);
 }
 
 }  // namespace gradthru::experiments::bernoulli

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "experiments/averages.h"
 #include "experiments/batches.h"
 #include "experiments/bernoulli-vae/data.h"
 #include "experiments/bernoulli-vae/model.h"
@@ -30,6 +31,7 @@ class Training : public train::Training {
   const at::Tensor& images_of_pass(int64_t pass);
   train::MetricLine training_line(int64_t updates);
   train::MetricLine evaluate(const at::Tensor& images, train::Split split, Key key) const;
+  std::vector<train::Figure> pictures() const;
   double bound(const at::Tensor& images, Key key) const;
   double encoder_gradient_variance(int64_t updates) const;
 
@@ -52,8 +54,7 @@ class Training : public train::Training {
   std::unique_ptr<torch::optim::Optimizer> optimiser_;
   Key noise_;
   at::Tensor baseline_;  ///< the state of a moving baseline
-  at::Tensor sums_;      ///< of recon and kl over the examples since the last line
-  int64_t count_ = 0;
+  Averages averages_;    ///< over the examples since the last line
 };
 
 }  // namespace gradthru::experiments::bernoulli

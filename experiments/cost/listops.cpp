@@ -5,6 +5,7 @@
 #include "data/listops_expression.h"
 #include "experiments/cost/workloads.h"
 #include "experiments/listops/model.h"
+#include "experiments/parameters.h"
 #include "gradthru/error.h"
 #include "train/streams.h"
 
@@ -16,8 +17,7 @@ using at::Tensor;
 constexpr double kClip = 5, kDropout = 0.5;
 
 listops::Model model_of(int64_t width, uint64_t seed) {
-  at::Generator generator = at::detail::getDefaultCPUGenerator();
-  generator.set_current_seed(train::stream_seed(seed, "init"));
+  begin_init_stream(seed);
   return listops::Model({.width = width, .dropout = kDropout});
 }
 

@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "experiments/cost/workloads.h"
+#include "experiments/parameters.h"
 #include "train/streams.h"
 
 namespace gradthru::experiments::cost {
@@ -16,8 +17,7 @@ using at::Tensor;
 constexpr int64_t kClasses = 10;
 
 nn::StochasticBinarySequential network_of(const SbnShape& shape, uint64_t seed) {
-  at::Generator generator = at::detail::getDefaultCPUGenerator();
-  generator.set_current_seed(train::stream_seed(seed, "init"));
+  begin_init_stream(seed);
   return make_network(shape);
 }
 

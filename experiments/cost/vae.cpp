@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "experiments/cost/workloads.h"
+#include "experiments/parameters.h"
 #include "experiments/vae/exact_bound.h"
 #include "gradthru/expectation.h"
 #include "train/streams.h"
@@ -15,8 +16,7 @@ namespace {
 using at::Tensor;
 
 VaeModel model_of(const VaeShape& shape, uint64_t seed) {
-  at::Generator generator = at::detail::getDefaultCPUGenerator();
-  generator.set_current_seed(train::stream_seed(seed, "init"));
+  begin_init_stream(seed);
   return VaeModel(shape);
 }
 

@@ -1,6 +1,5 @@
 #include "experiments/decoupled/training.h"
 
-#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
@@ -9,6 +8,7 @@
 #include <cmath>
 #include <utility>
 
+#include "experiments/parameters.h"
 #include "gradthru/categorical.h"
 #include "lab/gap.h"
 #include "train/optimiser.h"
@@ -24,8 +24,7 @@ using train::MetricLine;
 constexpr int64_t kEvaluationBlock = 500;  // images at once
 
 std::unique_ptr<Task> make_task(const RunPlan& plan, const SplitImages& images) {
-  at::Generator generator = at::detail::getDefaultCPUGenerator();
-  generator.set_current_seed(train::stream_seed(plan.seed, "init"));
+  begin_init_stream(plan.seed);
   return task(plan.config.text("task"))
       .make({.train = images.train,
              .height = images.height,
@@ -82,18 +81,16 @@ train::StepReport Training::step(int64_t step) {
   const double value = loss.item<double>();
   require_finite(value, parameters(), estimator_, rate_);
   for (Half* half : {&encoder_, &decoder_}) half->optimiser->step();
-  loss_sum_ += value * static_cast<double>(batch.size());
-  loss_count_ += batch.size();
+  loss_.add(value, batch.size());
   return {value, batch.size()};
 }
 
 train::EpochReport Training::end_epoch(int64_t epoch) {
   MetricLine training;
   training.split = train::Split::train;
-  training.n = loss_count_;
-  training.values = {{"loss", loss_sum_ / static_cast<double>(loss_count_)}};
-  loss_sum_ = 0;
-  loss_count_ = 0;
+  training.n = loss_.count;
+  training.values = {{"loss", loss_.value()}};
+  loss_ = {};
   train::EpochReport report;
   report.lines = {training, evaluate(images_.valid, train::Split::valid),
                   evaluate(images_.test, train::Split::test)};
@@ -190,8 +187,7 @@ void Training::store(Checkpoint& checkpoint) const {
   train::store(*encoder_.optimiser, checkpoint, "encoder_optimiser.");
   train::store(*decoder_.optimiser, checkpoint, "decoder_optimiser.");
   checkpoint.integers["noise.offset"] = static_cast<int64_t>(noise_.offset);
-  checkpoint.numbers["loss.sum"] = loss_sum_;
-  checkpoint.integers["loss.count"] = loss_count_;
+  experiments::store(loss_, checkpoint, "loss");
 }
 
 void Training::restore(const Checkpoint& checkpoint) {
@@ -199,8 +195,7 @@ void Training::restore(const Checkpoint& checkpoint) {
   train::restore(*encoder_.optimiser, checkpoint, "encoder_optimiser.");
   train::restore(*decoder_.optimiser, checkpoint, "decoder_optimiser.");
   noise_.offset = static_cast<uint64_t>(checkpoint.integer("noise.offset"));
-  loss_sum_ = checkpoint.number("loss.sum");
-  loss_count_ = checkpoint.integer("loss.count");
+  experiments::restore(loss_, checkpoint, "loss");
 }
 
 }  // namespace gradthru::experiments::decoupled

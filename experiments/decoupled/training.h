@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "experiments/averages.h"
 #include "experiments/batches.h"
 #include "experiments/decoupled/split.h"
 #include "experiments/decoupled/task.h"
@@ -61,8 +62,7 @@ class Training : public train::Training {
   std::unique_ptr<Task> task_;
   Half encoder_, decoder_;
   Key noise_;
-  double loss_sum_ = 0;  // of the epoch, over examples
-  int64_t loss_count_ = 0;
+  Mean loss_;  // of the epoch
 };
 
 }  // namespace gradthru::experiments::decoupled

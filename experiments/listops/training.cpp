@@ -27,8 +27,7 @@ double now() {
 }
 
 Model make_model(const RunPlan& plan) {
-  at::Generator generator = at::detail::getDefaultCPUGenerator();
-  generator.set_current_seed(train::stream_seed(plan.seed, "init"));
+  begin_init_stream(plan.seed);
   return Model({plan.config.integer("model.width"), plan.config.number("model.dropout"),
                 plan.config.number("model.embedding_sd")});
 }

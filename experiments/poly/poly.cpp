@@ -9,6 +9,7 @@
 #include <string>
 #include <tuple>
 
+#include "experiments/averages.h"
 #include "experiments/latent.h"
 #include "gradthru/expectation.h"
 #include "lab/functions.h"
@@ -77,8 +78,7 @@ class PolyTraining : public train::Training {
                             to_string(estimator_) + ", lr " + std::to_string(learning_rate_));
     }
     optimiser_->step();
-    sum_ += value;
-    ++count_;
+    loss_.add(value, 1);
     return {value, batch_};
   }
 
@@ -89,14 +89,13 @@ class PolyTraining : public train::Training {
     const double exact = exact_loss(theta, 1).item<double>();
     train::MetricLine line;
     line.split = train::Split::train;
-    line.n = count_ * batch_;
+    line.n = loss_.count * batch_;
     line.values = {
-        {"loss", sum_ / static_cast<double>(count_)},
+        {"loss", loss_.value()},
         {"exact_loss", exact},
         {"pi_0", pi.select(-1, 0).mean().item<double>()},
         {"logit_gap", (largest.select(-1, 0) - largest.select(-1, 1)).mean().item<double>()}};
-    sum_ = 0;
-    count_ = 0;
+    loss_ = {};
     return {{line}, exact};
   }
 
@@ -104,8 +103,7 @@ class PolyTraining : public train::Training {
     checkpoint.tensors["logits"] = logits_.detach();
     checkpoint.tensors["baseline"] = baseline_;
     train::store(*optimiser_, checkpoint, "optimiser.");
-    checkpoint.numbers["epoch.sum"] = sum_;
-    checkpoint.integers["epoch.count"] = count_;
+    experiments::store(loss_, checkpoint, "epoch");
     checkpoint.integers["noise.offset"] = static_cast<int64_t>(noise_.offset);
   }
 
@@ -114,8 +112,7 @@ class PolyTraining : public train::Training {
     logits_.copy_(checkpoint.tensor("logits"));
     baseline_.copy_(checkpoint.tensor("baseline"));
     train::restore(*optimiser_, checkpoint, "optimiser.");
-    sum_ = checkpoint.number("epoch.sum");
-    count_ = checkpoint.integer("epoch.count");
+    experiments::restore(loss_, checkpoint, "epoch");
     noise_.offset = static_cast<uint64_t>(checkpoint.integer("noise.offset"));
   }
 
@@ -145,8 +142,7 @@ class PolyTraining : public train::Training {
   Tensor baseline_ = at::zeros({});
   Key noise_;
   std::unique_ptr<torch::optim::Optimizer> optimiser_;
-  double sum_ = 0;
-  int64_t count_ = 0;
+  Mean loss_;  // over updates
 };
 
 /// Refuses what the first update would refuse.

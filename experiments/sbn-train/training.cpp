@@ -1,6 +1,5 @@
 #include "experiments/sbn-train/training.h"
 
-#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 #include <utility>
 
 #include "experiments/image_grid.h"
+#include "experiments/parameters.h"
 #include "train/streams.h"
 
 namespace gradthru::experiments {
@@ -35,8 +35,7 @@ SbnShape shape_of(const train::Config& config, const Tensor& images) {
 /// PyTorch's initialisation, then normalised on training images as they are in the file.
 nn::StochasticBinarySequential initial_network(const RunPlan& plan, const SbnShape& shape,
                                                const LabelledImages& train) {
-  at::Generator generator = at::detail::getDefaultCPUGenerator();
-  generator.set_current_seed(train::stream_seed(plan.seed, "init"));
+  begin_init_stream(plan.seed);
   auto net = make_network(shape);
   const int64_t count = std::min(plan.config.integer("init_images"), train.size());
   const bool mean = plan.config.text("init") == "mean";
@@ -256,13 +255,9 @@ void SbnTraining::store(Checkpoint& checkpoint) const {
     checkpoint.numbers[name + "log10_rate"] = trials_[i].log10_rate;
     checkpoint.numbers[name + "score"] = trials_[i].score;
   }
-  const auto put = [&](const std::string& name, const Mean& mean) {
-    checkpoint.numbers[name + ".sum"] = mean.sum;
-    checkpoint.integers[name + ".count"] = mean.count;
-  };
-  put("loss", loss_);
-  put("wall_ms", wall_ms_);
-  put("cpu_ms", cpu_ms_);
+  experiments::store(loss_, checkpoint, "loss");
+  experiments::store(wall_ms_, checkpoint, "wall_ms");
+  experiments::store(cpu_ms_, checkpoint, "cpu_ms");
 }
 
 void SbnTraining::restore(const Checkpoint& checkpoint) {
@@ -272,12 +267,9 @@ void SbnTraining::restore(const Checkpoint& checkpoint) {
     const std::string name = "search." + std::to_string(i) + ".";
     trials_.push_back({checkpoint.number(name + "log10_rate"), checkpoint.number(name + "score")});
   }
-  const auto get = [&](const std::string& name) {
-    return Mean{checkpoint.number(name + ".sum"), checkpoint.integer(name + ".count")};
-  };
-  loss_ = get("loss");
-  wall_ms_ = get("wall_ms");
-  cpu_ms_ = get("cpu_ms");
+  experiments::restore(loss_, checkpoint, "loss");
+  experiments::restore(wall_ms_, checkpoint, "wall_ms");
+  experiments::restore(cpu_ms_, checkpoint, "cpu_ms");
 }
 
 }  // namespace gradthru::experiments

@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "experiments/averages.h"
 #include "experiments/batches.h"
 #include "experiments/experiment.h"
 #include "experiments/sbn-train/images.h"
@@ -29,17 +30,6 @@ class SbnTraining : public train::Training {
   void restore(const train::Checkpoint& checkpoint) override;
 
  private:
-  /// A mean over examples.
-  struct Mean {
-    double sum = 0;
-    int64_t count = 0;
-    void add(double value, int64_t n) {
-      sum += value * static_cast<double>(n);
-      count += n;
-    }
-    double value() const { return sum / static_cast<double>(count); }
-  };
-
   /// A learning rate that is being tried.
   struct RunningTrial {
     double log10_rate;

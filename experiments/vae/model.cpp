@@ -4,6 +4,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace gradthru::experiments {
@@ -21,18 +22,9 @@ VaeModel::VaeModel(const VaeShape& shape) : shape_(shape) {
   std::vector<int64_t> widths = {shape.pixels};
   widths.insert(widths.end(), shape.hidden.begin(), shape.hidden.end());
   widths.push_back(shape.K * shape.L);
-  const auto add = [&](const std::string& stack, size_t layer, int64_t from, int64_t to) {
-    const double bound = 1 / std::sqrt(static_cast<double>(from));
-    const std::string name = stack + "." + std::to_string(layer);
-    const auto uniform = [&](at::IntArrayRef size) {
-      return at::empty(size).uniform_(-bound, bound).requires_grad_();
-    };
-    parameters_.emplace_back(name + ".weight", uniform({to, from}));
-    parameters_.emplace_back(name + ".bias", uniform({to}));
-  };
-  const size_t layers = widths.size() - 1;
-  for (size_t i = 0; i < layers; ++i) add("encoder", i, widths[i], widths[i + 1]);
-  for (size_t i = 0; i < layers; ++i) add("decoder", i, widths[layers - i], widths[layers - i - 1]);
+  add_linear_layers(parameters_, "encoder", widths);
+  std::reverse(widths.begin(), widths.end());
+  add_linear_layers(parameters_, "decoder", widths);
 }
 
 at::Tensor VaeModel::run(const at::Tensor& input, size_t first,

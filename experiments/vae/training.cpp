@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "experiments/image_grid.h"
+#include "experiments/parameters.h"
 #include "experiments/vae/exact_bound.h"
 #include "experiments/vae/setup.h"
 #include "train/optimiser.h"
@@ -21,9 +22,14 @@ using train::Figure;
 using train::MetricLine;
 
 VaeModel initial_model(const VaeShape& shape, uint64_t seed) {
-  at::Generator generator = at::detail::getDefaultCPUGenerator();
-  generator.set_current_seed(train::stream_seed(seed, "init"));
+  begin_init_stream(seed);
   return VaeModel(shape);
+}
+
+const std::vector<std::string> kMetrics = {"nelbo", "recon", "kl", "max_prob"};
+
+std::vector<at::Tensor> values_of(const VaeLoss& loss) {
+  return {loss.nelbo(), loss.recon, loss.kl, loss.max_prob};
 }
 
 /// Of sgd, in the experiments that have the key.
@@ -44,7 +50,8 @@ VaeTraining::VaeTraining(const RunPlan& plan, const data::ImageSet& images)
       model_(initial_model(shape_of(plan.config, images.train_images.size(1)), plan.seed)),
       noise_(train::stream_key(plan.seed, "noise")),
       batches_(train::stream_seed(plan.seed, "order"), train_.size(0),
-               plan.config.integer("batch_size")) {
+               plan.config.integer("batch_size")),
+      averages_(kMetrics) {
   optimiser_ = train::make_optimiser(plan.config.text("optimiser.name"),
                                      tensors_of(model_.named_parameters()),
                                      {.lr = learning_rate_, .momentum = momentum(plan.config)});
@@ -61,7 +68,7 @@ train::StepReport VaeTraining::step(int64_t step) {
   const double value = objective.item<double>();
   require_finite(value, model_.named_parameters(), estimator_, learning_rate_);
   optimiser_->step();
-  averages_.add(loss, x.size(0));
+  averages_.add(values_of(loss), x.size(0));
   return {value, x.size(0)};
 }
 
@@ -71,7 +78,7 @@ train::EpochReport VaeTraining::end_epoch(int64_t epoch) {
   training.split = train::Split::train;
   training.n = averages_.count();
   training.values = averages_.metrics();
-  averages_ = Averages();
+  averages_.clear();
   MetricLine test = evaluate(test_, train::Split::test);
   if (wants_exact_bound(epoch)) {
     const ExactBound bound = exact_bound(model_, test_);
@@ -101,12 +108,12 @@ MetricLine VaeTraining::evaluate(const at::Tensor& images, train::Split split) c
   const at::NoGradGuard no_grad;
   Key key = train::stream_key(seed_, "eval");
   const Estimator estimator = estimator_.at(1);
-  Averages averages;
+  Averages averages(kMetrics);
   constexpr int64_t kBlock = 1000;
   for (int64_t start = 0; start < images.size(0); start += kBlock) {
     const at::Tensor x = images.narrow(0, start, std::min(kBlock, images.size(0) - start));
     key.row0 = start * model_.shape().L;
-    averages.add(model_.loss(x, estimator, key), x.size(0));
+    averages.add(values_of(model_.loss(x, estimator, key)), x.size(0));
   }
   MetricLine line;
   line.kind = train::Kind::eval;
@@ -118,22 +125,18 @@ MetricLine VaeTraining::evaluate(const at::Tensor& images, train::Split split) c
 
 /// What people look at first; from streams of their own, or none.
 std::vector<Figure> VaeTraining::pictures() const {
-  constexpr int64_t kColumns = 12, kRows = 4;
+  constexpr int64_t kImages = 12, kSamples = 48;
   const at::NoGradGuard no_grad;
-  const at::Tensor x = test_.narrow(0, 0, std::min(kColumns, test_.size(0)));
+  const at::Tensor x = test_.narrow(0, 0, std::min(kImages, test_.size(0)));
   const Key key = train::stream_key(seed_, "eval");
   const at::Tensor codes = sample(model_.encode(x), estimator_.at(1), {.key = key}).onehot;
-  const at::Tensor seen = at::cat({x, at::sigmoid(model_.decode(codes))});
 
   at::Generator generator = at::detail::createCPUGenerator(train::stream_seed(seed_, "figures"));
   const VaeShape& shape = model_.shape();
   const at::Tensor drawn =
-      at::one_hot(at::randint(shape.K, {kColumns * kRows, shape.L}, generator, at::kLong), shape.K);
+      at::one_hot(at::randint(shape.K, {kSamples, shape.L}, generator, at::kLong), shape.K);
   const at::Tensor samples = at::sigmoid(model_.decode(drawn.to(x.scalar_type())));
-  return {{"reconstructions.png", "Test images, and below each its reconstruction from one sample.",
-           image_grid(seen, x.size(0))},
-          {"samples.png", "Images decoded from codes that were drawn uniformly.",
-           image_grid(samples, kColumns)}};
+  return autoencoder_figures(x, at::sigmoid(model_.decode(codes)), samples);
 }
 
 /// The enumeration weights codes by q at temperature 1: the law of the sampled bound only where

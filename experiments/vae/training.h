@@ -7,9 +7,9 @@
 #include <string>
 
 #include "data/image_set.h"
+#include "experiments/averages.h"
 #include "experiments/batches.h"
 #include "experiments/experiment.h"
-#include "experiments/vae/averages.h"
 #include "experiments/vae/model.h"
 #include "train/session.h"
 

@@ -194,6 +194,15 @@ def test_released_images_are_drawn_once(run):
     assert spread["released"] < 1e-6 < spread["fixed"]
 
 
+def test_pictures_show_the_test_and_the_prior(run):
+    fixed, released = run("fixed"), run("released", variant="released")
+    figures = {folder: sorted(path.name for path in (folder / "figures").iterdir())
+               for folder in (fixed, released)}
+    assert figures[fixed] == ["index.json", "reconstructions.png", "samples.png"]
+    assert figures[released] == ["index.json", "reconstructions.png"]
+    assert (fixed / "figures" / "samples.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_variants_differ_in_the_start(run):
     # Fresh weights: q near 1/2 in the fixed one; sigmoid(2a - 1), about 0.27, in the released one.
     keys = {"updates": 20, "optimiser__lr": 1e-12, "eval__bound": "never"}

@@ -7,7 +7,9 @@ import os
 import pytest
 
 from made_runs import name_of, runs, template
-from tiny_data import MISTAKE, assert_done, assert_refused, data, gradthru
+from tiny_data import (
+    MISTAKE, assert_done, assert_refused, data, gradthru, metrics, start, tiny_vae, wait_until,
+)
 
 accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 
@@ -22,6 +24,24 @@ def scalars(folder):
     }
 
 
+def expected_scalars(lines):
+    """{tag: [(step, value)]} of lines of metrics.jsonl."""
+    expected = {}
+    for line in lines:
+        for key, value in line["values"].items():
+            expected.setdefault(f"{line['split']}/{key}", []).append((line["step"], value))
+    return expected
+
+
+def assert_same_scalars(found, lines):
+    expected = expected_scalars(lines)
+    assert found.keys() == expected.keys()
+    for tag, points in expected.items():
+        assert [step for step, _, _ in found[tag]] == [step for step, _ in points]
+        for (_, value, _), (_, wanted) in zip(found[tag], points, strict=True):
+            assert math.isclose(value, wanted, rel_tol=1e-6)
+
+
 def written(gradthru, *arguments):
     assert_done(gradthru("report", "runs", "--tensorboard", "events", *arguments))
     return gradthru.folder / "events"
@@ -32,17 +52,7 @@ def test_every_number_of_every_run_is_there(gradthru, runs):
     made = sorted(path.name for path in runs.iterdir())
     assert sorted(path.name for path in events.iterdir()) == made
     for name in made:
-        found = scalars(events / name)
-        lines = [json.loads(line) for line in (runs / name / "metrics.jsonl").read_text().splitlines()]
-        expected = {}
-        for line in lines:
-            for key, value in line["values"].items():
-                expected.setdefault(f"{line['split']}/{key}", []).append((line["step"], value))
-        assert found.keys() == expected.keys()
-        for tag, points in expected.items():
-            assert [step for step, _, _ in found[tag]] == [step for step, _ in points]
-            for (_, value, _), (_, wanted) in zip(found[tag], points, strict=True):
-                assert math.isclose(value, wanted, rel_tol=1e-6)
+        assert_same_scalars(scalars(events / name), metrics(runs / name))
 
 
 def test_times_are_those_of_the_run(gradthru, runs):
@@ -75,6 +85,29 @@ def test_again_is_the_same_and_unfinished_runs_are_there(gradthru, runs):
     result = gradthru("report", "runs", "--tensorboard", "events")
     assert result.returncode == 0 and name_of("st(1.3)", 1) in result.stderr
     assert {path: path.read_bytes() for path in (gradthru.folder / "events").rglob("*tfevents*")} == first
+
+
+def test_a_run_writes_its_own_events_also_when_it_is_gone_on_with(data, gradthru, start):
+    folder = gradthru.folder / "run"
+    command = [*tiny_vae(data, epochs=40, batch_size=10, run__checkpoint_seconds=0), "--methods", "st",
+               "--out", folder, "--tensorboard"]
+    process = start(*command)
+    lines = folder / "metrics.jsonl"
+    wait_until(lambda: lines.exists() and lines.read_bytes().count(b"\n") >= 4, process, "two epochs")
+    process.kill()
+    process.communicate()
+    kept = scalars(folder)["test/nelbo"]
+    assert len(kept) >= 1
+    assert_done(gradthru(*command, "--resume"))
+    assert_same_scalars(scalars(folder), metrics(folder))
+    times = [time for _, _, time in scalars(folder)["test/nelbo"]]
+    assert times == sorted(times) and abs(times[-1] - lines.stat().st_mtime) < 60
+    assert len(list(folder.glob("*tfevents*"))) == 1
+
+
+def test_without_the_flag_there_is_no_event_file(data, gradthru):
+    assert_done(gradthru(*tiny_vae(data), "--methods", "st", "--out", "run"))
+    assert not list((gradthru.folder / "run").glob("*tfevents*"))
 
 
 def test_no_runs_are_a_mistake(gradthru):
