@@ -88,8 +88,7 @@ bool has_settings(const Experiment& experiment, const Expected& e, const Finishe
 bool is_about(const Experiment& experiment, const Expected& e, const FinishedRun& run,
               const Estimator& method) {
   const auto& presets = e.presets;
-  return run.summary.status == train::Status::complete &&
-         std::find(presets.begin(), presets.end(), run.summary.preset) != presets.end() &&
+  return std::find(presets.begin(), presets.end(), run.summary.preset) != presets.end() &&
          run.summary.method == to_string(method) && has_settings(experiment, e, run, method);
 }
 
@@ -116,6 +115,7 @@ double figure_in_lines(const FinishedRun& run, const Expected& e, const Term& te
 }
 
 double figure(const FinishedRun& run, const Expected& e, const Term& term) {
+  if (run.summary.status == train::Status::diverged) return std::nan("");
   const std::string* when = std::get_if<std::string>(&e.at);
   const std::string probe = e.method && term.method ? to_string(*term.method) : "";
   if (when == nullptr || !probe.empty()) return figure_in_lines(run, e, term, probe);
@@ -137,8 +137,7 @@ Verdict verdict(const Expected& e, std::vector<const FinishedRun*> runs) {
 bool are_a_pair(const FinishedRun& a, const FinishedRun& b) {
   const auto differing = a.config.differing_keys(b.config, incidental_keys());
   return a.summary.preset == b.summary.preset && a.summary.seed == b.summary.seed &&
-         std::all_of(differing.begin(), differing.end(),
-                     [](const std::string& key) { return key.starts_with("optimiser."); });
+         std::all_of(differing.begin(), differing.end(), is_decided_by_method);
 }
 
 }  // namespace
@@ -170,6 +169,10 @@ const std::vector<std::string>& incidental_keys() {
     return all;
   }();
   return keys;
+}
+
+bool is_decided_by_method(const std::string& key) {
+  return key.starts_with("optimiser.");
 }
 
 std::string name_of(const Expected& e) {

@@ -43,6 +43,10 @@ std::vector<Expected> expected_of(const Experiment& experiment);
 /// Keys that do not make a run another one: method and seed, places, and how often it is saved.
 const std::vector<std::string>& incidental_keys();
 
+/// Whether a method may have a value of its own for the key: methods with different ones are
+/// compared all the same.
+bool is_decided_by_method(const std::string& key);
+
 /// `<split>_<metric>@<at>`.
 std::string name_of(const Expected& entry);
 
@@ -61,8 +65,9 @@ struct Verdict {
   bool ok;
 };
 
-/// Every entry of the experiment held to every complete run that it is about: a run of one of the
-/// entry's presets, at any point of the preset's grid, with no other setting changed.
+/// Every entry of the experiment held to every run that it is about: a run of one of the entry's
+/// presets, at any point of the preset's grid, with no other setting changed. One that diverged has
+/// no figure.
 std::vector<Verdict> check(const Experiment& experiment, const std::vector<FinishedRun>& runs);
 
 }  // namespace gradthru::experiments

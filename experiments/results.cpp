@@ -41,7 +41,7 @@ std::string point_of(const FinishedRun& run, const std::vector<FinishedRun>& all
     if (other.summary.preset != run.summary.preset) continue;
     for (const auto& key : run.config.differing_keys(other.config, incidental_keys())) {
       // What a method decides for itself is said by the method.
-      if (run.config.has(key) && !key.starts_with("optimiser.")) varying.insert(key);
+      if (run.config.has(key) && !is_decided_by_method(key)) varying.insert(key);
     }
   }
   std::string point;
@@ -89,7 +89,7 @@ std::vector<FinishedRun> Results::of(const Experiment& experiment) const {
   return found;
 }
 
-Results read_results(const std::vector<fs::path>& folders, Broken broken) {
+Results read_results(const std::vector<fs::path>& folders) {
   std::set<fs::path> unique;
   for (const fs::path& folder : folders) {
     for (const fs::path& run : run_folders(folder)) unique.insert(fs::weakly_canonical(run));
@@ -103,14 +103,14 @@ Results read_results(const std::vector<fs::path>& folders, Broken broken) {
     }
     train::Config config = config_of_run(find(summary->experiment), folder);
     // Figures at a step are looked up there later.
-    if (broken == Broken::skipped) train::read_metrics(folder / "metrics.jsonl");
+    train::read_metrics(folder / "metrics.jsonl");
     results.runs.push_back({folder, *summary, std::move(config)});
   };
   for (const fs::path& folder : unique) {
     try {
       read(folder);
-    } catch (const std::exception&) {
-      if (broken == Broken::refused) throw;
+    } catch (const std::exception& error) {
+      results.broken.emplace_back(folder, error.what());
     }
   }
   return results;
@@ -131,10 +131,16 @@ void print_tables(const Results& results, std::ostream& out) {
     }
   }
   for (const auto& folder : results.unfinished) out << "unfinished: " << folder.string() << "\n";
+  for (const auto& [folder, why] : results.broken) {
+    out << "broken: " << folder.string() << " (" << why << ")\n";
+  }
 }
 
 bool print_check(const Results& results, std::ostream& out) {
-  bool good = true;
+  bool good = results.broken.empty();
+  for (const auto& [folder, why] : results.broken) {
+    out << "FAIL  " << folder.string() << " cannot be read: " << why << "\n";
+  }
   for (const Experiment& experiment : all()) {
     // Entries in the order of the file, whatever runs are there.
     std::vector<std::pair<Expected, Checked>> entries;

@@ -192,8 +192,10 @@ class Session {
     state.integers["session.step"] = result_.steps;
     state.numbers["session.wall_s"] = elapsed();
     state.numbers["session.best_selection"] = best_selection_;
-    for (const auto& [name, value] : result_.final_values) state.numbers["final." + name] = value;
-    for (const auto& [name, value] : result_.best_values) state.numbers["best." + name] = value;
+    for (const auto& [name, value] : result_.final_values)
+      state.numbers["session.final." + name] = value;
+    for (const auto& [name, value] : result_.best_values)
+      state.numbers["session.best." + name] = value;
     training_.store(state);
     return state;
   }
@@ -230,6 +232,11 @@ class Session {
     }
   }
 
+  static void take(const std::string& name, double value, const std::string& prefix,
+                   Summary::Values& values) {
+    if (name.starts_with(prefix)) values.emplace_back(name.substr(prefix.size()), value);
+  }
+
   void take(const Checkpoint& state, const std::filesystem::path& path) {
     if (state.config_sha256 != options_.config_sha256) {
       throw InvalidInput(path.string() + ": checkpoint of another configuration");
@@ -238,8 +245,8 @@ class Session {
     before_ = state.number("session.wall_s");
     best_selection_ = state.number("session.best_selection");
     for (const auto& [name, value] : state.numbers) {
-      if (name.starts_with("final.")) result_.final_values.emplace_back(name.substr(6), value);
-      if (name.starts_with("best.")) result_.best_values.emplace_back(name.substr(5), value);
+      take(name, value, "session.final.", result_.final_values);
+      take(name, value, "session.best.", result_.best_values);
     }
     training_.restore(state);
   }

@@ -52,7 +52,7 @@ std::vector<std::string> assignments_for(const Group& group, const Run& run) {
   }
   if (!makes(group, run, set)) return set;
   for (size_t i = set.size(); i-- > 0;) {
-    if (!set[i].starts_with("optimiser.")) continue;
+    if (!experiments::is_decided_by_method(set[i].substr(0, set[i].find('=')))) continue;
     std::vector<std::string> fewer = set;
     fewer.erase(fewer.begin() + static_cast<std::ptrdiff_t>(i));
     if (makes(group, run, fewer)) set = fewer;

@@ -83,11 +83,14 @@ class Builder {
   std::string opening() const {
     size_t complete = 0;
     for (const Run& run : runs_.all) complete += run.summary.status == train::Status::complete;
-    std::string text = counted(complete, "complete run") +
-                       " of gradient estimators for discrete "
-                       "random variables. A random choice has no slope: an estimator is a rule "
-                       "that passes a gradient through it all the same. Each method below is one "
-                       "such rule, written as gradthru takes it; everything else is equal.";
+    std::string text =
+        counted(complete, "complete run") +
+        " of gradient estimators for discrete "
+        "random variables. A random choice has no slope: an estimator is a rule "
+        "that passes a gradient through it all the same. Each method below is one "
+        "such rule, written as gradthru takes it. Methods that are compared share the "
+        "model, its first weights, the data and their order; where the recipe tunes "
+        "the optimiser for each method, that is said.";
     if (!runs_.left_out.empty()) {
       text += " " + counted(runs_.left_out.size(), "folder") +
               " left out of the tables: see the list towards the end.";
@@ -133,7 +136,7 @@ class Builder {
 
   /// Methods, seeds and how long it was trained, in words.
   static std::string what_ran(const Group& group) {
-    std::set<std::string> methods, epochs;
+    std::set<std::string> methods, lengths;
     std::set<uint64_t> seeds;
     double hours = 0;
     for (const Setting& setting : group.settings) {
@@ -142,9 +145,8 @@ class Builder {
         for (const Run* run : method.runs) {
           seeds.insert(run->summary.seed);
           hours += run->summary.wall_s;
-          if (run->config.has("epochs")) {
-            std::string text = run->config.assignment("epochs").substr(7);
-            epochs.insert(text);
+          for (const std::string key : {"epochs", "updates"}) {
+            if (run->config.has(key)) lengths.insert(run->config.assignment(key));
           }
         }
       }
@@ -154,9 +156,7 @@ class Builder {
     std::string text = "What ran: " + counted(methods.size(), "method") + ", " +
                        (seeds.size() == 1 ? "seed " : "seeds ") + listed(names);
     if (group.settings.size() > 1) text += ", " + counted(group.settings.size(), "setting");
-    if (!epochs.empty()) {
-      text += ", epochs: " + listed({epochs.begin(), epochs.end()});
-    }
+    if (!lengths.empty()) text += ", " + listed({lengths.begin(), lengths.end()});
     return text + "; " + time_text(hours) + " of training in all.";
   }
 
@@ -165,6 +165,9 @@ class Builder {
     Table all = settings_table(group);
     all.caption = "All settings: " + (metric ? title_of(group, *metric) : "") + ".";
     table(stem + "-settings", std::move(all));
+    if (auto difference = difference_table(group)) {
+      table(stem + "-difference", std::move(*difference));
+    }
   }
 
   void tell(const Group& group, const Setting& setting, const std::string& stem) {
@@ -174,6 +177,8 @@ class Builder {
       const auto ranking = rank(setting, *metric, quantity_of(group, *metric).better);
       if (count_settings() > 1) add(Paragraph{finding(group, setting, ranking), true});
       table(stem + "-ranking", ranking_table(group, setting, ranking));
+      const std::string own = settings_of_methods(setting);
+      if (!own.empty()) add(Paragraph{own});
       for (const std::string& source : sources_of_published(group, setting)) add(Paragraph{source});
       Table metrics = metrics_table(group, setting);
       metrics.caption = "All metrics at the end of training.";

@@ -177,7 +177,7 @@ std::vector<Plot> list_plots(const Group& group, const Setting& setting, const R
                               .x = {.key = "x", .title = list.x},
                               .y = {.key = "value", .title = title, .low = "low", .high = "high"}};
     plots.push_back({name,
-                     {title + " by the number of " + list.x + "." + left_out_note(setting, drawn),
+                     {title + " by the " + list.x + "." + left_out_note(setting, drawn),
                       report::panels({panel}, series_of(setting, drawn))},
                      rows,
                      {"method", "x", "value", "low", "high", "seeds"}});

@@ -94,11 +94,8 @@ class Collector {
   Runs& runs_;
 };
 
-bool is_of_method(const std::string& key) {
-  return key.starts_with("optimiser.");
-}
+}  // namespace
 
-/// Keys that differ between some of the runs.
 std::set<std::string> varying_keys(const std::vector<const Run*>& runs) {
   std::set<std::string> keys;
   for (const Run* run : runs) {
@@ -110,17 +107,18 @@ std::set<std::string> varying_keys(const std::vector<const Run*>& runs) {
   return keys;
 }
 
-/// "p=2.0 latent=8x4": the keys that are wanted, with the run's values.
 std::string settings_text(const Run& run, const std::set<std::string>& keys, bool of_method) {
   std::string text;
   for (const std::string& key : keys) {
-    if (is_of_method(key) != of_method || !run.config.has(key)) continue;
+    if (experiments::is_decided_by_method(key) != of_method || !run.config.has(key)) continue;
     std::string assignment = run.config.assignment(key);
     std::erase(assignment, '"');
     text += (text.empty() ? "" : ", ") + assignment;
   }
   return text;
 }
+
+namespace {
 
 /// A seed's run counts once, wherever else it lies.
 void add(MethodRuns& method, const Run& run, Runs& runs) {

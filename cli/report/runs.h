@@ -61,6 +61,13 @@ struct Runs {
 /// Errors: as collect_runs().
 std::set<std::filesystem::path> run_folders(const std::vector<std::filesystem::path>& folders);
 
+/// Keys that differ between some of the runs.
+std::set<std::string> varying_keys(const std::vector<const Run*>& runs);
+
+/// "p=2.0, latent=8x4": of these keys, those that a method decides for itself or the others, with
+/// the run's values.
+std::string settings_text(const Run& run, const std::set<std::string>& keys, bool of_method);
+
 /// Looks for runs in the folders and in all folders below them. A folder that cannot be read as a
 /// run is left out with the reason.
 /// Errors: InvalidInput for a folder that does not exist, or where nothing of a run is found.

@@ -109,7 +109,7 @@ void add_published(Table& table, size_t column, const std::vector<Published>& fi
     const std::string spec = figure.method ? to_string(*figure.method) : "";
     const bool here = std::find(methods.begin(), methods.end(), spec) != methods.end();
     const size_t line = line_named(table, here ? spec : figure.label + " (published)");
-    table.lines[line][column] = value_of(figure);
+    table.lines[line][column] = value_of(figure) + (here ? " (" + figure.label + ")" : "");
   }
 }
 
@@ -222,6 +222,48 @@ Table settings_table(const Group& group) {
     table.lines.push_back(line);
   }
   return table;
+}
+
+std::optional<Table> difference_table(const Group& group) {
+  if (group.settings.size() != 2) return std::nullopt;
+  const Setting &first = group.settings[0], &second = group.settings[1];
+  const auto metric = main_metric(group, first);
+  if (!metric || metric != main_metric(group, second)) return std::nullopt;
+  Table table;
+  table.caption =
+      title_of(group, *metric) + ": " + second.name + " minus " + first.name + ", seed by seed.";
+  table.lines = {{"method", first.name, second.name, "difference ± std. error", "95 % interval",
+                  "seeds of both"}};
+  for (const MethodRuns& method : first.methods) {
+    for (const MethodRuns& other : second.methods) {
+      if (method.name != other.name) continue;
+      const Sample a = sample_of(method, *metric), b = sample_of(other, *metric);
+      const PairedDifference d = paired_difference(a, b);
+      if (d.seeds == 0) continue;
+      const std::string interval =
+          number_text(d.low, d.standard_error) + " to " + number_text(d.high, d.standard_error);
+      table.lines.push_back({method.name, with_error(a.mean(), a.sd()),
+                             with_error(b.mean(), b.sd()), with_error(d.mean, d.standard_error),
+                             d.seeds < 2 ? kNothing : interval, std::to_string(d.seeds)});
+    }
+  }
+  if (table.lines.size() == 1) return std::nullopt;
+  return table;
+}
+
+std::string settings_of_methods(const Setting& setting) {
+  std::vector<const Run*> runs;
+  for (const MethodRuns& method : setting.methods) {
+    runs.insert(runs.end(), method.runs.begin(), method.runs.end());
+  }
+  std::vector<std::string> all;
+  for (const MethodRuns& method : setting.methods) {
+    if (method.runs.empty()) continue;
+    const std::string own = settings_text(*method.runs.front(), varying_keys(runs), true);
+    if (!own.empty()) all.push_back(method.name + " (" + own + ")");
+  }
+  return all.empty() ? ""
+                     : "By the recipe each method has settings of its own: " + listed(all) + ".";
 }
 
 std::vector<std::vector<std::string>> figures_csv(const Group& group) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,14 @@ report::Table metrics_table(const Group& group, const Setting& setting);
 
 /// A line a setting, a column a method: where the group has several settings.
 report::Table settings_table(const Group& group);
+
+/// Where a group has two settings: the main metric of each method in both, and the difference over
+/// the seeds that both have.
+std::optional<report::Table> difference_table(const Group& group);
+
+/// Where the recipe has values by method, such as learning rates: which method had which, in a
+/// sentence. Empty where all are equal.
+std::string settings_of_methods(const Setting& setting);
 
 /// A line for each method and metric, with all digits: setting, method, metric, seeds, mean, …
 std::vector<std::vector<std::string>> figures_csv(const Group& group);

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <iostream>
 #include <memory>
+#include <set>
 #include <string>
 #include <system_error>
 
@@ -101,21 +102,26 @@ train::LineObserver live_event_file(const fs::path& run_folder) {
 }
 
 size_t write_event_files(const std::vector<fs::path>& folders, const fs::path& out) {
-  size_t written = 0;
+  std::set<fs::path> taken;
   for (const fs::path& folder : folders) {
     const fs::path top = fs::weakly_canonical(folder);
     for (const fs::path& run : run_folders({folder})) {
       if (!fs::exists(run / "metrics.jsonl")) continue;
       const fs::path name = run == top ? top.filename() : fs::relative(run, top);
+      const fs::path wanted = folders.size() > 1 && run != top ? top.filename() / name : name;
+      fs::path place = wanted;
+      for (int number = 2; taken.contains(place); ++number) {
+        place = wanted.string() + "-" + std::to_string(number);
+      }
       try {
-        write_events(run, out / (folders.size() > 1 && run != top ? top.filename() / name : name));
-        ++written;
+        write_events(run, out / place);
+        taken.insert(place);
       } catch (const InvalidInput& error) {
         std::cerr << "gradthru: report: skipped, " << error.what() << "\n";
       }
     }
   }
-  return written;
+  return taken.size();
 }
 
 }  // namespace gradthru::cli

@@ -61,7 +61,9 @@ struct Story {
                       title_of(group, ranking.metric) + ": " + value_and_seeds(best) +
                       ". The next is " + name(second) + ", " + value_and_seeds(second) + ", ";
     if (d.mean == 0 && !(d.standard_error > 0)) return all + "with the same figures. ";
-    all += number_text(std::abs(d.mean), d.standard_error) + " behind";
+    // The best has the best mean of all its seeds: on those that both have it may be behind.
+    all += number_text(std::abs(d.mean), d.standard_error) +
+           (d.mean < 0 ? " ahead on the seeds that both have" : " behind");
     if (d.seeds < 2) {
       const char* why = d.seeds == 1 ? "they share one seed" : "they share no seed";
       return all + "; " + why + ", so nothing can be said about whether that is more than chance. ";

@@ -71,8 +71,8 @@ void check_updates(const Config& config) {
   divides("variance.every");
 }
 
-/// Settles how often an update evaluates the decoder: an equal budget for all methods.
-void settle_passes(Config& config, const Estimator& e) {
+/// Refuses a budget of passes of the decoder that the estimator cannot spend.
+void check_passes(const Config& config, const Estimator& e) {
   const double each = evaluations(e, config.integer("model.latents"), 2);
   constexpr double kMost = 1 << 16;
   if (each > kMost) {
@@ -86,7 +86,6 @@ void settle_passes(Config& config, const Estimator& e) {
     throw InvalidInput("decoder_passes: " + to_string(e) + " wants a multiple of " +
                        std::to_string(one) + ", got " + std::to_string(passes));
   }
-  if (passes == 0) config.set("decoder_passes=" + std::to_string(one));
 }
 
 Estimator resolve(Config& config, const Estimator& e) {
@@ -99,7 +98,7 @@ Estimator resolve(Config& config, const Estimator& e) {
     sample_binary(at::zeros({1}), e.at(0), {.key = Key{}});
   }
   check_updates(config);
-  settle_passes(config, e.at(0));
+  check_passes(config, e.at(0));
   return e;
 }
 

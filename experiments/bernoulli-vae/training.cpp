@@ -39,6 +39,11 @@ Model initial_model(const RunPlan& plan, int64_t pixels) {
        .variant = plan.config.text("variant") == "fixed" ? Variant::fixed : Variant::released});
 }
 
+/// How many estimates of `one` pass each the budget pays for; a budget of 0 is that of one.
+int64_t estimates(int64_t budget, int64_t one) {
+  return budget == 0 ? 1 : budget / one;
+}
+
 Key eval_key(uint64_t seed, uint64_t offset) {
   Key key = train::stream_key(seed, "eval");
   key.offset += offset;
@@ -54,9 +59,8 @@ Training::Training(const RunPlan& plan, const GreyImages& images)
       eval_every_(plan.config.integer("eval_every")),
       rate_(plan.config.number("optimiser.lr")),
       model_(initial_model(plan, images.train.size(1))),
-      passes_(plan.config.integer("decoder_passes")),
-      samples_(passes_ /
-               static_cast<int64_t>(evaluations(estimator_.at(0), model_.shape().latents, 2))),
+      samples_(estimates(plan.config.integer("decoder_passes"), passes_of_one())),
+      passes_(samples_ * passes_of_one()),
       redraws_(model_.shape().variant == Variant::fixed),
       when_bound_(plan.config.text("eval.bound")),
       bound_samples_(plan.config.integer("eval.bound_samples")),
@@ -74,6 +78,10 @@ Training::Training(const RunPlan& plan, const GreyImages& images)
       noise_(train::stream_key(plan.seed, "noise")),
       baseline_(at::zeros({})),
       averages_({"nelbo", "recon", "kl"}) {}
+
+int64_t Training::passes_of_one() const {
+  return static_cast<int64_t>(evaluations(estimator_.at(0), model_.shape().latents, 2));
+}
 
 const Tensor& Training::images_of_pass(int64_t pass) {
   if (!redraws_) pass = 0;

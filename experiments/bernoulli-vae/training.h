@@ -28,6 +28,8 @@ class Training : public train::Training {
   void restore(const train::Checkpoint& checkpoint) override;
 
  private:
+  /// Evaluations of the decoder by one estimate.
+  int64_t passes_of_one() const;
   const at::Tensor& images_of_pass(int64_t pass);
   train::MetricLine training_line(int64_t updates);
   train::MetricLine evaluate(const at::Tensor& images, train::Split split, Key key) const;
@@ -40,8 +42,8 @@ class Training : public train::Training {
   int64_t updates_, eval_every_;
   double rate_;
   Model model_;
-  int64_t passes_;   ///< of the decoder, by each update
   int64_t samples_;  ///< independent estimates of each update
+  int64_t passes_;   ///< of the decoder, by each update
   bool redraws_;     ///< binary images for every pass over them
   std::string when_bound_;
   int64_t bound_samples_, bound_images_;

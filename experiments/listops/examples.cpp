@@ -55,7 +55,8 @@ Examples load_examples(const train::Config& config) {
   examples.valid = short_ones(held_out, generated.end(), most, config.integer("data.valid_limit"));
   examples.test = short_ones(official.examples.begin(), official.examples.end(), kTooLong - 1,
                              config.integer("data.test_limit"));
-  examples.official = static_cast<int64_t>(official.examples.size());
+  const bool all = config.integer("data.test_limit") == 0;
+  examples.official = all ? static_cast<int64_t>(official.examples.size()) : 0;
   if (examples.train.empty() || examples.valid.empty() || examples.test.empty()) {
     throw InvalidInput("listops: wanted expressions to train on, to validate and to test, got " +
                        std::to_string(examples.train.size()) + ", " +

@@ -14,8 +14,8 @@ namespace gradthru::experiments::listops {
 /// Expressions of a run.
 struct Examples {
   std::vector<data::ListOpsExample> train, valid;
-  std::vector<data::ListOpsExample> test;                   ///< shorter than kTooLong
-  int64_t official = 0;                                     ///< test expressions of any length
+  std::vector<data::ListOpsExample> test;  ///< shorter than kTooLong
+  int64_t official = 0;                    ///< test expressions of any length; 0 with a limit
   std::vector<std::pair<std::string, std::string>> sha256;  ///< file -> hash
 };
 

@@ -99,7 +99,8 @@ Experiment listops_experiment() {
           .resolve = resolve,
           .start = start,
           .columns = {"train_loss", "train_examples_per_s", "valid_accuracy", "test_accuracy",
-                      "test_accuracy_of_all", "test_loss", "test_span_f1"}};
+                      "test_accuracy_to_10", "test_accuracy_to_25", "test_accuracy_to_50",
+                      "test_accuracy_to_99", "test_accuracy_of_all", "test_loss", "test_span_f1"}};
 }
 
 }  // namespace gradthru::experiments

@@ -66,7 +66,8 @@ void Merging::choose(Level& level, int64_t number, bool differentiable) {
           level.scores, *choice_.estimator,
           {.mask = mask, .key = choice_.key.take(gradthru::offsets_used(*choice_.estimator))});
       level.onehot = drawn.onehot;
-      level.merged = drawn.index;
+      // A score that is no number has no pair: it reaches the loss through any.
+      level.merged = drawn.index.clamp_min(0);
     } else {
       level.merged = scores.masked_fill(mask.logical_not(), -INFINITY).argmax(1);
     }

@@ -72,6 +72,7 @@ Training::Training(const RunPlan& plan, Examples examples)
 double Training::clip_gradients() const {
   std::vector<Tensor> norms, gradients;
   for (const auto& [name, parameter] : model_.named_parameters()) {
+    if (!parameter.grad().defined()) continue;  // a batch in which no pair is merged
     gradients.push_back(parameter.grad());
     norms.push_back(parameter.grad().norm());
   }
@@ -159,10 +160,12 @@ MetricLine Training::test_line() {
   line.n = report.all.examples;
   line.note = "weights of the best validation";
   line.values = {{"accuracy", report.all.accuracy()},
-                 {"accuracy_of_all",
-                  static_cast<double>(report.all.right) / static_cast<double>(examples_.official)},
                  {"loss", report.all.loss / static_cast<double>(report.all.examples)},
                  {"span_f1", report.span_f1}};
+  if (examples_.official > 0) {
+    line.values.push_back({"accuracy_of_all", static_cast<double>(report.all.right) /
+                                                  static_cast<double>(examples_.official)});
+  }
   for (const auto& [most, score] : report.by_length) {
     line.values.push_back({"accuracy_to_" + std::to_string(most), score.accuracy()});
   }

@@ -32,6 +32,13 @@ std::vector<at::Tensor> values_of(const VaeLoss& loss) {
   return {loss.nelbo(), loss.recon, loss.kl, loss.max_prob};
 }
 
+/// As the estimator, but with one-hots where it trains on relaxed samples: the model that all
+/// share.
+Estimator discrete(Estimator e) {
+  e.hard = true;
+  return e;
+}
+
 /// Of sgd, in the experiments that have the key.
 double momentum(const train::Config& config) {
   return config.has("optimiser.momentum") ? config.number("optimiser.momentum") : 0;
@@ -107,7 +114,7 @@ void VaeTraining::restore(const Checkpoint& checkpoint) {
 MetricLine VaeTraining::evaluate(const at::Tensor& images, train::Split split) const {
   const at::NoGradGuard no_grad;
   Key key = train::stream_key(seed_, "eval");
-  const Estimator estimator = estimator_.at(1);
+  const Estimator estimator = discrete(estimator_.at(1));
   Averages averages(kMetrics);
   constexpr int64_t kBlock = 1000;
   for (int64_t start = 0; start < images.size(0); start += kBlock) {
@@ -129,7 +136,8 @@ std::vector<Figure> VaeTraining::pictures() const {
   const at::NoGradGuard no_grad;
   const at::Tensor x = test_.narrow(0, 0, std::min(kImages, test_.size(0)));
   const Key key = train::stream_key(seed_, "eval");
-  const at::Tensor codes = sample(model_.encode(x), estimator_.at(1), {.key = key}).onehot;
+  const at::Tensor codes =
+      sample(model_.encode(x), discrete(estimator_.at(1)), {.key = key}).onehot;
 
   at::Generator generator = at::detail::createCPUGenerator(train::stream_seed(seed_, "figures"));
   const VaeShape& shape = model_.shape();
@@ -140,10 +148,9 @@ std::vector<Figure> VaeTraining::pictures() const {
 }
 
 /// The enumeration weights codes by q at temperature 1: the law of the sampled bound only where
-/// the estimator draws at that temperature and decodes one-hots.
+/// the estimator draws at that temperature.
 bool VaeTraining::wants_exact_bound(int64_t epoch) const {
-  const Traits facts = traits(estimator_.at(1));
-  if (facts.sampling_tau != 1 || facts.relaxed) return false;
+  if (traits(discrete(estimator_.at(1))).sampling_tau != 1) return false;
   if (model_.shape().codes(kEnumerationLimit) < 0) return false;
   return exact_ == "every" || (exact_ == "last" && epoch == epochs_);
 }

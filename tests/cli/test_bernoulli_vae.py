@@ -154,6 +154,13 @@ def test_passes_are_shared_by_samples(run):
         assert 2.5 < variances[0] / variances[1] < 6, method  # 4 in the mean
 
 
+def test_methods_of_different_cost_are_compared(gradthru, root):
+    assert_done(gradthru(*tiny(root), "--methods", "st;rloo(2)", "--seeds", "0..1", "--out", "out"))
+    assert_done(gradthru("report", "out", "--out", "report"))
+    page = (gradthru.folder / "report" / "report.html").read_text()
+    assert "The next is" in page and "nothing to compare it with" not in page
+
+
 def test_measuring_changes_nothing(run):
     def without_extras(folder):
         extras = ("bound", "encoder_grad_variance")

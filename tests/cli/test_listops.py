@@ -190,6 +190,7 @@ def test_seeds_share_expressions_and_differ_in_weights(gradthru, root):
 def assert_same_run(folder, reference):
     assert without_cost(folder) == without_cost(reference)
     assert final(folder) == final(reference)
+    assert summary(folder)["best"].keys() == summary(reference)["best"].keys()
     for name in ("last.pt", "best.pt"):
         ours, theirs = (checkpoint_tensors(f / "checkpoint" / name) for f in (folder, reference))
         assert ours == theirs
@@ -241,6 +242,27 @@ def test_the_tested_weights_are_those_of_the_best_validation(gradthru, root):
     for name in last:
         if name.startswith("model."):
             assert last[name] == last["best." + name.removeprefix("model.")] == best[name]
+
+
+def test_scores_that_are_no_numbers_end_the_run_as_diverged(gradthru, root):
+    result = gradthru(*command(root, "out", methods="gst(1.0);st", optimiser__lr=1e30))
+    assert result.returncode == 1 and "Error" not in result.stderr
+    for name in ("gst-s0", "st-s0"):
+        folder = gradthru.folder / "out" / name
+        assert summary(folder)["status"] == "diverged"
+        assert "is not finite with" in metrics(folder)[-1]["note"]
+
+
+def test_a_batch_without_a_pair_is_trained_on(gradthru, root):
+    keys = {"epochs": 1, "batch_size": 1}  # among them expressions of one token
+    for method in ("gst(1.0)", "gumbel_softmax(1.0,hard=false)"):
+        assert_done(gradthru(*command(root, method, methods=method, **keys)))
+
+
+def test_accuracy_of_all_wants_all(gradthru, root):
+    assert_done(gradthru(*command(root, "out", epochs=1, data__test_limit=10)))
+    final = summary(gradthru.folder / "out")["final"]
+    assert "test_accuracy_of_all" not in final and "test_accuracy_to_10" in final
 
 
 # --- mistakes ------------------------------------------------------------------------------------

@@ -114,15 +114,32 @@ def test_folders_without_runs(gradthru, folder, fragment):
     assert_refused(gradthru("report", folder), 2, fragment)
 
 
+def assert_broken(gradthru, *fragments):
+    """The run st-s0 is told to be broken, the others have their table, and no check passes."""
+    text = assert_done(gradthru("report", "runs")).stdout
+    line, = [line for line in text.splitlines() if line.startswith("broken: ")]
+    assert all(fragment in line for fragment in ("st-s0", *fragments))
+    assert re.search(r"^st +1 ", text, re.MULTILINE)
+    checked = gradthru("report", "runs", "--check")
+    assert checked.returncode == 1 and "FAIL  " in checked.stdout and "st-s0" in checked.stdout
+
+
 def test_a_broken_summary_is_named(gradthru, runs):
     (runs / "st-s0" / "summary.json").write_text("{")
-    assert_refused(gradthru("report", "runs"), 2, "st-s0/summary.json")
+    assert_broken(gradthru, "summary.json")
 
 
 def test_a_folder_of_another_program_is_named(gradthru, runs):
     path = runs / "st-s0" / "summary.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"experiment": "poli"}))
-    assert_refused(gradthru("report", "runs"), 2, "unknown experiment 'poli'", "did you mean")
+    assert_broken(gradthru, "unknown experiment 'poli'", "did you mean")
+
+
+def test_check_fails_on_a_run_that_diverged(gradthru, runs):
+    path = runs / "st-s1" / "summary.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"status": "diverged"}))
+    result = gradthru("report", "runs", "--check")
+    assert result.returncode == 1 and "st-s1 has nothing" in result.stdout
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("experiments/*/expected.json")), ids=str)

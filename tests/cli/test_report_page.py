@@ -99,6 +99,13 @@ def test_pairs_are_of_the_same_seed(report, two):
     assert rows["st(1.3)"]["paired_seeds"] == "2"
 
 
+def test_a_lead_by_seeds_that_the_other_lacks_is_told_as_it_is(report, two):
+    two({0: 100.0, 1: 120.0, 2: 140.0}, {1: 121.0, 2: 141.2, 7: 90.0})
+    sentence = findings(report())[0]
+    assert "reinmax(1.3) has the lowest" in sentence
+    assert "1.100 ahead on the seeds that both have" in sentence and "behind" not in sentence
+
+
 def test_one_seed_allows_no_statement(report, two):
     two({0: 100.0}, {0: 110.0})
     document = report()
@@ -242,6 +249,27 @@ def test_settings_stand_apart_and_side_by_side(gradthru, report, template):
     assert [line[0] for line in table_after(document, "setting")[1:]] == ["latent=4x2", "latent=4x3"]
     assert len(findings(document)) == 4  # at a glance, and in each section
     assert len(document.specs) == 2
+
+
+def test_two_settings_stand_beside_each_other_with_their_difference(gradthru, report, template):
+    for latent, shift in (("4x2", 0.0), ("4x3", 5.0)):
+        for seed in range(3):
+            remake(template, gradthru.folder / "runs" / f"{latent}-{seed}", "st(1.3)", seed,
+                   course(120.0 + seed + shift + 0.1 * seed * (shift > 0)),
+                   settings={"latent": f'"{latent}"'})
+    table = table_after(report(), "difference ± std. error")
+    assert [line[0] for line in table] == ["method", "st(1.3)"]
+    assert table[0][1:3] == ["latent=4x2", "latent=4x3"]
+    assert table[1][3] == "5.100 ± 0.058" and table[1][-1] == "3"
+
+
+def test_what_methods_have_of_their_own_is_said(gradthru, report, template):
+    for method, rate in (("st(1.3)", "0.001"), ("reinmax(1.3)", "0.0005")):
+        remake(template, gradthru.folder / "runs" / name_of(method, 0), method, 0, course(120.0),
+               settings={"lr": rate})
+    document = report()
+    assert "st(1.3) (optimiser.lr=0.001) and reinmax(1.3) (optimiser.lr=5e-04)" in text_of(document)
+    assert "everything else is equal" not in text_of(document)
 
 
 def test_published_figures_stand_in_their_own_column(gradthru, report, template):

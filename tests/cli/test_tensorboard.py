@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 
 import pytest
 
@@ -108,6 +109,14 @@ def test_a_run_writes_its_own_events_also_when_it_is_gone_on_with(data, gradthru
 def test_without_the_flag_there_is_no_event_file(data, gradthru):
     assert_done(gradthru(*tiny_vae(data), "--methods", "st", "--out", "run"))
     assert not list((gradthru.folder / "run").glob("*tfevents*"))
+
+
+def test_runs_of_the_same_name_have_a_place_each(gradthru, runs):
+    name = name_of("st(1.3)", 0)
+    for top in ("a", "b"):
+        shutil.copytree(runs / name, gradthru.folder / top / "same")
+    assert_done(gradthru("report", "a/same", "b/same", "--tensorboard", "events"))
+    assert sorted(p.name for p in (gradthru.folder / "events").iterdir()) == ["same", "same-2"]
 
 
 def test_no_runs_are_a_mistake(gradthru):

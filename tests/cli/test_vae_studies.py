@@ -120,6 +120,15 @@ def test_gst_ablation_can_be_run(run, data, gradthru):
 IW = {"optimiser__name": "sgd", "optimiser__lr": 0.001, "eval__bound_samples": 40}
 
 
+def test_relaxed_samples_train_but_do_not_test(run, data):
+    """With weights that stay as they are, both test the same one-hots."""
+    keys = {"epochs": 1, "optimiser__lr": 1e-12}
+    methods = "gumbel_softmax(1)", "gumbel_softmax(1,hard=false)"
+    hard, soft = (run("vae-gst", data, f"run{i}", method, **keys) for i, method in enumerate(methods))
+    assert values(hard, "test", "nelbo") == pytest.approx(values(soft, "test", "nelbo"), rel=1e-6)
+    assert values(hard, "train", "recon") != pytest.approx(values(soft, "train", "recon"), rel=1e-6)
+
+
 def test_iw_bound_lies_between_the_bound_and_the_enumerated_value(run, rows):
     folder = run("vae-iw", rows, "out", "st", epochs=3, **IW | {"eval__bound_samples": 4000})
     lines = metrics(folder)
