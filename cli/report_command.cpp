@@ -24,8 +24,8 @@ struct ReportCommand {
 };
 
 /// The page and what lies beside it, each file in one step.
-void write_report(const ReportCommand& asked) {
-  const Runs runs = collect_runs(asked.folders);
+void write_report(const ReportCommand& asked, const experiments::Results& results) {
+  const Runs runs = arranged(results);
   const Report report = make_report(runs, {GRADTHRU_VERSION, asked.latex});
   fs::create_directories(*asked.out);
   for (const auto& [name, content] : report.files) {
@@ -44,9 +44,9 @@ int run(const ReportCommand& asked) {
     const size_t n = write_event_files(asked.folders, *asked.tensorboard);
     std::cout << "event files of " << n << " runs: " << asked.tensorboard->string() << "\n";
   }
-  if (asked.out) write_report(asked);
-  if ((asked.out || asked.tensorboard) && !asked.check) return 0;
+  if (asked.tensorboard && !asked.out && !asked.check) return 0;
   const auto results = experiments::read_results(asked.folders);
+  if (asked.out) write_report(asked, results);
   if (!asked.out && !asked.tensorboard) experiments::print_tables(results, std::cout);
   if (!asked.check) return 0;
   return experiments::print_check(results, std::cout) ? 0 : 1;

@@ -105,7 +105,7 @@ double figure_in_lines(const FinishedRun& run, const Expected& e, const Term& te
                        const std::string& probe) {
   double found = std::nan("");
   const int64_t* step = std::get_if<int64_t>(&e.at);
-  for (const MetricLine& line : train::read_metrics(run.folder / "metrics.jsonl")) {
+  for (const MetricLine& line : run.lines) {
     if (line.split != e.split || (step != nullptr && line.step != *step)) continue;
     if ((line.kind == train::Kind::probe ? line.note : "") != probe) continue;
     const double value = number_named(line, term.name);

@@ -55,6 +55,7 @@ struct FinishedRun {
   std::filesystem::path folder;
   train::Summary summary;
   train::Config config;
+  std::vector<train::MetricLine> lines;
 };
 
 /// An entry and the figure of one run, or of two with the same seed and settings for a relation.

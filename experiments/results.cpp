@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <optional>
 #include <ostream>
 #include <set>
 #include <utility>
@@ -14,24 +15,59 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The folders of runs below one folder: those with a configuration.
-std::vector<fs::path> run_folders(const fs::path& folder) {
-  if (!fs::is_directory(folder)) {
-    throw InvalidInput("report: wanted the folder of runs, there is no folder '" + folder.string() +
-                       "'");
+bool is_run(const fs::path& folder) {
+  for (const char* file : {"config.toml", "metrics.jsonl", "summary.json"}) {
+    if (fs::exists(folder / file)) return true;
   }
-  std::vector<fs::path> found;
-  if (fs::exists(folder / "config.toml")) found.push_back(folder);
-  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    if (entry.is_directory() && fs::exists(entry.path() / "config.toml")) {
-      found.push_back(entry.path());
+  return false;
+}
+
+/// How far a run has come that has not ended.
+std::string progress_of(const fs::path& folder) {
+  const auto lines = fs::exists(folder / "metrics.jsonl")
+                         ? train::read_metrics(folder / "metrics.jsonl")
+                         : std::vector<train::MetricLine>();
+  if (lines.empty()) return "nothing measured yet";
+  return "measured up to step " + std::to_string(lines.back().step);
+}
+
+/// Messages name the whole path; beside the folder's name its own part says enough.
+std::string without_folder(std::string text, const fs::path& folder) {
+  const std::string path = folder.string() + "/";
+  for (size_t at; (at = text.find(path)) != std::string::npos;) text.erase(at, path.size());
+  return text;
+}
+
+/// The experiment of a run that has not ended yet is not needed: some must take its settings.
+void require_config(const fs::path& folder) {
+  std::string why;
+  for (const Experiment& experiment : all()) {
+    try {
+      config_of_run(experiment, folder);
+      return;
+    } catch (const InvalidInput& error) {
+      why = error.what();
     }
   }
-  if (found.empty()) {
-    throw InvalidInput("report: no run (config.toml) in '" + folder.string() +
-                       "' or in a folder below it");
+  throw InvalidInput(why);
+}
+
+/// A run that has ended; none if it has not, which is noted.
+std::optional<FinishedRun> read_run(const fs::path& folder, Results& results) {
+  if (!fs::exists(folder / "config.toml")) throw InvalidInput("config.toml is missing");
+  const auto summary = train::read_summary(folder / "summary.json");
+  if (!summary || summary->status == train::Status::interrupted) {
+    require_config(folder);
+    const std::string end = summary ? "interrupted, " : "";
+    results.left_out.push_back({folder, "unfinished", end + progress_of(folder)});
+    return std::nullopt;
   }
-  return found;
+  const Experiment& experiment = find(summary->experiment);
+  parse_estimator(summary->method);
+  preset_config(experiment, summary->preset);
+  if (!fs::exists(folder / "metrics.jsonl")) throw InvalidInput("metrics.jsonl is missing");
+  return FinishedRun{folder, *summary, config_of_run(experiment, folder),
+                     train::read_metrics(folder / "metrics.jsonl")};
 }
 
 /// Settings that differ between the runs of a table, as "p=1.5 latent=\"2x128\"".
@@ -89,28 +125,33 @@ std::vector<FinishedRun> Results::of(const Experiment& experiment) const {
   return found;
 }
 
-Results read_results(const std::vector<fs::path>& folders) {
-  std::set<fs::path> unique;
+std::set<fs::path> run_folders(const std::vector<fs::path>& folders) {
+  std::set<fs::path> found;
   for (const fs::path& folder : folders) {
-    for (const fs::path& run : run_folders(folder)) unique.insert(fs::weakly_canonical(run));
-  }
-  Results results;
-  const auto read = [&](const fs::path& folder) {
-    const auto summary = train::read_summary(folder / "summary.json");
-    if (!summary || summary->status == train::Status::interrupted) {
-      results.unfinished.push_back(folder);
-      return;
+    if (!fs::is_directory(folder)) {
+      throw InvalidInput("report: wanted the folder of runs, there is no folder '" +
+                         folder.string() + "'");
     }
-    train::Config config = config_of_run(find(summary->experiment), folder);
-    // Figures at a step are looked up there later.
-    train::read_metrics(folder / "metrics.jsonl");
-    results.runs.push_back({folder, *summary, std::move(config)});
-  };
-  for (const fs::path& folder : unique) {
+    const size_t before = found.size();
+    if (is_run(folder)) found.insert(fs::weakly_canonical(folder));
+    const auto options = fs::directory_options::skip_permission_denied;
+    for (const auto& entry : fs::recursive_directory_iterator(folder, options)) {
+      if (entry.is_directory() && is_run(entry)) found.insert(fs::weakly_canonical(entry));
+    }
+    if (found.size() == before && !is_run(folder)) {
+      throw InvalidInput("report: no run in '" + folder.string() + "' or in a folder below it");
+    }
+  }
+  return found;
+}
+
+Results read_results(const std::vector<fs::path>& folders) {
+  Results results;
+  for (const fs::path& folder : run_folders(folders)) {
     try {
-      read(folder);
+      if (auto run = read_run(folder, results)) results.runs.push_back(std::move(*run));
     } catch (const std::exception& error) {
-      results.broken.emplace_back(folder, error.what());
+      results.left_out.push_back({folder, "broken", without_folder(error.what(), folder)});
     }
   }
   return results;
@@ -130,16 +171,17 @@ void print_tables(const Results& results, std::ostream& out) {
       out << "\n";
     }
   }
-  for (const auto& folder : results.unfinished) out << "unfinished: " << folder.string() << "\n";
-  for (const auto& [folder, why] : results.broken) {
-    out << "broken: " << folder.string() << " (" << why << ")\n";
+  for (const LeftOut& out_of_it : results.left_out) {
+    out << out_of_it.what << ": " << out_of_it.folder.string() << " (" << out_of_it.why << ")\n";
   }
 }
 
 bool print_check(const Results& results, std::ostream& out) {
-  bool good = results.broken.empty();
-  for (const auto& [folder, why] : results.broken) {
-    out << "FAIL  " << folder.string() << " cannot be read: " << why << "\n";
+  bool good = true;
+  for (const LeftOut& left_out : results.left_out) {
+    if (left_out.what != "broken") continue;
+    good = false;
+    out << "FAIL  " << left_out.folder.string() << " cannot be read: " << left_out.why << "\n";
   }
   for (const Experiment& experiment : all()) {
     // Entries in the order of the file, whatever runs are there.

@@ -82,7 +82,10 @@ class Sweep {
     if (request_.observe) options.observer = request_.observe(directory.folder());
     const auto result = train::run_session(*started.training, directory, options);
     Summary summary = summarise(run.plan, started, options, result);
-    summary.expected = expected_figures({directory.folder(), summary, run.plan.config});
+    if (result.status == Status::complete) {
+      summary.expected = expected_figures(
+          {directory.folder(), summary, run.plan.config, train::read_metrics(directory.metrics())});
+    }
     train::write_summary(directory.summary(), summary);
     directory.log(closing_line(run, result));
     return summary;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "experiments/expected.h"
 
@@ -12,22 +13,6 @@ namespace {
 namespace fs = std::filesystem;
 using experiments::Experiment;
 
-bool is_run(const fs::path& folder) {
-  for (const char* file : {"config.toml", "metrics.jsonl", "summary.json"}) {
-    if (fs::exists(folder / file)) return true;
-  }
-  return false;
-}
-
-/// How far a run has come that has not ended.
-std::string progress_of(const fs::path& folder) {
-  const auto lines = fs::exists(folder / "metrics.jsonl")
-                         ? train::read_metrics(folder / "metrics.jsonl")
-                         : std::vector<train::MetricLine>();
-  if (lines.empty()) return "nothing measured yet";
-  return "measured up to step " + std::to_string(lines.back().step);
-}
-
 /// Why it diverged, in the words of its last event.
 std::string last_event(const Run& run) {
   for (auto line = run.lines.rbegin(); line != run.lines.rend(); ++line) {
@@ -35,64 +20,6 @@ std::string last_event(const Run& run) {
   }
   return "no reason written";
 }
-
-/// Messages name the whole path; beside the folder's name its own part says enough.
-std::string without_folder(std::string text, const fs::path& folder) {
-  const std::string path = folder.string() + "/";
-  for (size_t at; (at = text.find(path)) != std::string::npos;) text.erase(at, path.size());
-  return text;
-}
-
-/// The experiment of a run that has not ended yet is not needed: some must take its settings.
-void require_config(const fs::path& folder) {
-  std::string why;
-  for (const Experiment& experiment : experiments::all()) {
-    try {
-      experiments::config_of_run(experiment, folder);
-      return;
-    } catch (const InvalidInput& error) {
-      why = error.what();
-    }
-  }
-  throw InvalidInput(why);
-}
-
-class Collector {
- public:
-  explicit Collector(Runs& runs) : runs_(runs) {}
-
-  void take(const fs::path& folder) {
-    try {
-      read(folder);
-    } catch (const std::exception& error) {
-      runs_.left_out.push_back({folder, "broken", without_folder(error.what(), folder)});
-    }
-  }
-
- private:
-  void read(const fs::path& folder) {
-    if (!fs::exists(folder / "config.toml")) throw InvalidInput("config.toml is missing");
-    const auto summary = train::read_summary(folder / "summary.json");
-    if (!summary || summary->status == train::Status::interrupted) {
-      require_config(folder);
-      const std::string end = summary ? "interrupted, " : "";
-      runs_.left_out.push_back({folder, "unfinished", end + progress_of(folder)});
-      return;
-    }
-    const Experiment& experiment = experiments::find(summary->experiment);
-    parse_estimator(summary->method);
-    experiments::preset_config(experiment, summary->preset);
-    auto config = experiments::config_of_run(experiment, folder);
-    if (!fs::exists(folder / "metrics.jsonl")) throw InvalidInput("metrics.jsonl is missing");
-    auto lines = train::read_metrics(folder / "metrics.jsonl");
-    runs_.all.push_back({folder, *summary, std::move(config), std::move(lines)});
-    if (summary->status == train::Status::diverged) {
-      runs_.left_out.push_back({folder, "diverged", last_event(runs_.all.back())});
-    }
-  }
-
-  Runs& runs_;
-};
 
 }  // namespace
 
@@ -180,30 +107,12 @@ void arrange(const std::vector<const Run*>& members, Group& group, Runs& runs) {
 
 }  // namespace
 
-std::set<fs::path> run_folders(const std::vector<fs::path>& folders) {
-  std::set<fs::path> found;
-  for (const fs::path& folder : folders) {
-    if (!fs::is_directory(folder)) {
-      throw InvalidInput("report: wanted the folder of runs, there is no folder '" +
-                         folder.string() + "'");
-    }
-    const size_t before = found.size();
-    if (is_run(folder)) found.insert(fs::weakly_canonical(folder));
-    const auto options = fs::directory_options::skip_permission_denied;
-    for (const auto& entry : fs::recursive_directory_iterator(folder, options)) {
-      if (entry.is_directory() && is_run(entry)) found.insert(fs::weakly_canonical(entry));
-    }
-    if (found.size() == before && !is_run(folder)) {
-      throw InvalidInput("report: no run in '" + folder.string() + "' or in a folder below it");
-    }
+Runs arranged(experiments::Results results) {
+  Runs runs{std::move(results.runs), {}, std::move(results.left_out)};
+  for (const Run& run : runs.all) {
+    if (run.summary.status != train::Status::diverged) continue;
+    runs.left_out.push_back({run.folder, "diverged", last_event(run)});
   }
-  return found;
-}
-
-Runs collect_runs(const std::vector<fs::path>& folders) {
-  Runs runs;
-  Collector collector(runs);
-  for (const fs::path& folder : run_folders(folders)) collector.take(folder);
   for (const Experiment& experiment : experiments::all()) {
     std::map<std::string, std::vector<const Run*>> presets;
     for (const Run& run : runs.all) {

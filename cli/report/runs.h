@@ -1,6 +1,5 @@
 #pragma once
 
-#include <deque>
 #include <filesystem>
 #include <set>
 #include <string>
@@ -8,26 +7,13 @@
 
 #include "experiments/about.h"
 #include "experiments/experiment.h"
-#include "train/metrics.h"
-#include "train/summary.h"
+#include "experiments/results.h"
 
 // The runs that a report is about, in the order in which it tells of them.
 namespace gradthru::cli {
 
-/// A run that has ended.
-struct Run {
-  std::filesystem::path folder;
-  train::Summary summary;
-  train::Config config;
-  std::vector<train::MetricLine> lines;
-};
-
-/// A folder whose figures are not in the tables, and why.
-struct LeftOut {
-  std::filesystem::path folder;
-  std::string what;  ///< unfinished, diverged, broken, repeated
-  std::string why;
-};
+using experiments::LeftOut;
+using Run = experiments::FinishedRun;
 
 /// The complete runs of one method, one a seed.
 struct MethodRuns {
@@ -52,14 +38,10 @@ struct Group {
 };
 
 struct Runs {
-  std::deque<Run> all;  ///< complete and diverged
+  std::vector<Run> all;  ///< complete and diverged; groups point into it
   std::vector<Group> groups;
   std::vector<LeftOut> left_out;
 };
-
-/// The folders that hold something of a run: these, and those below them.
-/// Errors: as collect_runs().
-std::set<std::filesystem::path> run_folders(const std::vector<std::filesystem::path>& folders);
 
 /// Keys that differ between some of the runs.
 std::set<std::string> varying_keys(const std::vector<const Run*>& runs);
@@ -68,9 +50,8 @@ std::set<std::string> varying_keys(const std::vector<const Run*>& runs);
 /// the run's values.
 std::string settings_text(const Run& run, const std::set<std::string>& keys, bool of_method);
 
-/// Looks for runs in the folders and in all folders below them. A folder that cannot be read as a
-/// run is left out with the reason.
-/// Errors: InvalidInput for a folder that does not exist, or where nothing of a run is found.
-Runs collect_runs(const std::vector<std::filesystem::path>& folders);
+/// The runs by experiment, preset, setting and method. Those that diverged, and those that repeat
+/// another's method, seed and settings, are left out as well.
+Runs arranged(experiments::Results results);
 
 }  // namespace gradthru::cli

@@ -10,7 +10,7 @@
 #include <string>
 #include <system_error>
 
-#include "cli/report/runs.h"
+#include "experiments/results.h"
 #include "report/event_file.h"
 #include "train/atomic_file.h"
 
@@ -105,7 +105,7 @@ size_t write_event_files(const std::vector<fs::path>& folders, const fs::path& o
   std::set<fs::path> taken;
   for (const fs::path& folder : folders) {
     const fs::path top = fs::weakly_canonical(folder);
-    for (const fs::path& run : run_folders({folder})) {
+    for (const fs::path& run : experiments::run_folders({folder})) {
       if (!fs::exists(run / "metrics.jsonl")) continue;
       const fs::path name = run == top ? top.filename() : fs::relative(run, top);
       const fs::path wanted = folders.size() > 1 && run != top ? top.filename() / name : name;

@@ -20,7 +20,7 @@ train::LineObserver live_event_file(const std::filesystem::path& run_folder);
 /// `<split>/<name>`, those of probe lines `probe/<estimator>/<name>`; those of short lists get
 /// their number, from 1. Of runs that would have the same place the later one gets a number.
 /// Returns how many runs it wrote; a run whose metrics cannot be read is skipped with a line on
-/// standard error. Errors: InvalidInput as collect_runs().
+/// standard error. Errors: InvalidInput as experiments::read_results().
 size_t write_event_files(const std::vector<std::filesystem::path>& folders,
                          const std::filesystem::path& out);
 

@@ -108,7 +108,7 @@ def test_unfinished_runs_are_listed_not_averaged(gradthru, runs):
 
 
 @pytest.mark.parametrize(
-    "folder, fragment", [("none", "there is no folder 'none'"), (".", "no run (config.toml) in '.'")]
+    "folder, fragment", [("none", "there is no folder 'none'"), (".", "no run in '.'")]
 )
 def test_folders_without_runs(gradthru, folder, fragment):
     assert_refused(gradthru("report", folder), 2, fragment)
