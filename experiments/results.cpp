@@ -132,13 +132,18 @@ std::set<fs::path> run_folders(const std::vector<fs::path>& folders) {
       throw InvalidInput("report: wanted the folder of runs, there is no folder '" +
                          folder.string() + "'");
     }
-    const size_t before = found.size();
-    if (is_run(folder)) found.insert(fs::weakly_canonical(folder));
+    bool some = false;
+    const auto take = [&](const fs::path& path) {
+      if (!is_run(path)) return;
+      found.insert(fs::weakly_canonical(path));
+      some = true;
+    };
+    take(folder);
     const auto options = fs::directory_options::skip_permission_denied;
     for (const auto& entry : fs::recursive_directory_iterator(folder, options)) {
-      if (entry.is_directory() && is_run(entry)) found.insert(fs::weakly_canonical(entry));
+      if (entry.is_directory()) take(entry.path());
     }
-    if (found.size() == before && !is_run(folder)) {
+    if (!some) {
       throw InvalidInput("report: no run in '" + folder.string() + "' or in a folder below it");
     }
   }

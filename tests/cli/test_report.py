@@ -107,6 +107,11 @@ def test_unfinished_runs_are_listed_not_averaged(gradthru, runs):
     assert re.search(r"^st +1 ", text, re.MULTILINE)
 
 
+def test_a_folder_given_twice_counts_once(gradthru, runs):
+    text = assert_done(gradthru("report", "runs", "runs", runs / "st-s0")).stdout
+    assert text == assert_done(gradthru("report", "runs")).stdout
+
+
 @pytest.mark.parametrize(
     "folder, fragment", [("none", "there is no folder 'none'"), (".", "no run in '.'")]
 )
