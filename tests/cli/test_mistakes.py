@@ -65,7 +65,7 @@ def test_unknown_name_is_told_with_the_nearest(gradthru, arguments, unknown, nea
     "arguments, known",
     [
         (["run", "xyzzy"], "known: poly, vae, vae-probe, vae-gst, vae-iw, sbn-accuracy, "),
-        (["run", "vae", "--preset", "xyzzy"], "known: smoke, short, paper"),
+        (["run", "poly", "--preset", "xyzzy"], "known: smoke, short, paper"),
         (["run", "vae", "--methods", "xyzzy"], "known: st, identity, darn, zgr"),
         (["run", "vae", "--methods", "darn(xyzzy=1)"], "known: tau_f, tau"),
         (["run", "vae", "--set", "xyzzy=1"], "known keys: methods, seeds, latent"),
