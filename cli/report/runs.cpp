@@ -10,7 +10,6 @@
 namespace gradthru::cli {
 namespace {
 
-namespace fs = std::filesystem;
 using experiments::Experiment;
 
 /// Why it diverged, in the words of its last event.
