@@ -5,9 +5,10 @@
 namespace gradthru::train {
 
 /// While it lives, the first SIGINT or SIGTERM only sets a flag, so that the step in progress can
-/// end and be saved; the second leaves at once with exit code 130. One at a time
-/// (std::logic_error); the handlers that were there come back at its end, and the flag is lowered
-/// at its beginning.
+/// end and be saved; the second leaves at once with exit code 130. SIGHUP sets the flag too, but
+/// never counts as a second one: of the death of a parent with several threads, the kernel may tell
+/// once for each. It stays ignored where it was (nohup). One at a time (std::logic_error); the
+/// handlers that were there come back at its end, and the flag is lowered at its beginning.
 class InterruptGuard {
  public:
   InterruptGuard();
@@ -18,6 +19,7 @@ class InterruptGuard {
  private:
   struct sigaction previous_int_ {};
   struct sigaction previous_term_ {};
+  struct sigaction previous_hangup_ {};
 };
 
 /// Whether a signal came since the last InterruptGuard began.

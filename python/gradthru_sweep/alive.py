@@ -58,7 +58,10 @@ class Presence:
                 pass  # a hiccup of a shared file system; the next one will do
 
     def is_alive(self, name: str) -> bool:
-        """Whether the worker of that name, maybe this one, is alive."""
+        """Whether the worker of that name, maybe this one, is alive. One without a name is not: it
+        died before it signed."""
+        if not name:
+            return False
         if name == self.name:
             return True
         path = self.path.with_name(name)

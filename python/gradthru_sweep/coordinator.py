@@ -105,7 +105,7 @@ class Coordinator:
                 stdout=file,
                 stderr=file,
                 start_new_session=True,
-                preexec_fn=interrupted_with_parent,
+                preexec_fn=interrupted_with_parent(),
             )
 
     def _look(self) -> list[Row]:

@@ -53,9 +53,11 @@ class OwnedLock(JournalFileOpenLock):
         with open(self._path.with_name(f"{self._path.name}.left"), "w") as guard:
             with contextlib.suppress(OSError):  # a file system without such locks
                 fcntl.flock(guard, fcntl.LOCK_EX)
-            place, _, process = self._path.read_text().partition(" ")
-            dead = place == _place() and _owner(int(process.split()[0])) != f"{place} {process}"
-            if dead or waited_s > GRACE_S:
+            text = self._path.read_text()
+            place, _, process = text.partition(" ")
+            dead = place == _place() and _owner(int(process.split()[0])) != text
+            # Before it died it may have let go of the lock, and another process have taken it.
+            if (dead and self._path.read_text() == text) or waited_s > GRACE_S:
                 self._path.unlink()
 
 

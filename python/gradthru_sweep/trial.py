@@ -9,7 +9,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
 
 from gradthru_sweep.alive import is_locked
 
@@ -33,9 +33,19 @@ class Result:
         return sum(numbers) / len(numbers)
 
 
-def interrupted_with_parent() -> None:
-    """For a process about to start: it saves and stops when the one that started it dies."""
-    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGINT)
+def interrupted_with_parent() -> Callable[[], None]:
+    """For a process about to start (preexec_fn): it saves and stops when the one that starts it
+    dies. The kernel tells it so for every thread of the dead one, hence a signal that may come
+    several times."""
+    parent = os.getpid()
+
+    def prepare() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it would be ignored
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGHUP)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGHUP)  # too late to be told
+
+    return prepare
 
 
 def in_use(folder: pathlib.Path) -> bool:
@@ -76,18 +86,25 @@ class Intermediate:
 
     def __init__(self, metric: str) -> None:
         self.split, _, self.name = metric.partition("_")
-        self._offset, self._last = 0, 0
+        self._file: BinaryIO | None = None
+        self._last = 0
 
     def read(self, folder: pathlib.Path) -> Iterator[tuple[int, float]]:
-        """What is new since the last call."""
+        """What is new since the last call. A run that goes on from a checkpoint puts another file
+        in the place of the one that has lines after it."""
+        path = folder / "metrics.jsonl"
         try:
-            with open(folder / "metrics.jsonl", "rb") as file:
-                file.seek(self._offset)
-                text = file.read()
+            if self._file is None or not os.path.samestat(
+                os.stat(path), os.fstat(self._file.fileno())
+            ):
+                self.close()
+                self._file = open(path, "rb")
         except FileNotFoundError:
             return
+        begin = self._file.tell()
+        text = self._file.read()
         whole = text[: text.rfind(b"\n") + 1]
-        self._offset += len(whole)
+        self._file.seek(begin + len(whole))
         for line in whole.splitlines():
             entry = json.loads(line)
             epoch, value = entry["epoch"], entry["values"].get(self.name)
@@ -95,6 +112,11 @@ class Intermediate:
             if usual and isinstance(value, (int, float)) and epoch == int(epoch) > self._last:
                 self._last = int(epoch)
                 yield self._last, float(value)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 class Child:
@@ -112,7 +134,7 @@ class Child:
                 stdout=file,
                 stderr=file,
                 start_new_session=True,
-                preexec_fn=interrupted_with_parent,
+                preexec_fn=interrupted_with_parent(),
             )
         self.interrupted = False
 

@@ -39,7 +39,7 @@ class Worker:
         self.store.study.pruner = pruner_of(self.config.pruning)
 
     def run(self) -> int:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._stop)
         with self.presence:
             while not self.stopping:
@@ -87,7 +87,9 @@ class Worker:
         # The run that a dead worker left is saving.
         deadline = time.monotonic() + IN_USE_S
         while any(in_use(f) for f in (folder, *run_folders(folder, seeds).values())):
-            if time.monotonic() > deadline or self.stopping:
+            if self.stopping:
+                return Result("interrupted")
+            if time.monotonic() > deadline:
                 return Result("failed", f"{folder} is in use by another process")
             time.sleep(LEAST_POLL_S)
         child = Child(
@@ -107,6 +109,7 @@ class Worker:
                 pruned = pruned or (code is None and trial.should_prune())
             if pruned or self.stopping:
                 child.interrupt()
+        news.close()
         result = result_of(code, child.complaint, run_folders(folder, seeds), self.config.objective)
         if result.outcome == "failed" and code in (130, -signal.SIGINT) and child.interrupted:
             result.outcome, result.why = ("pruned" if pruned else "interrupted"), ""

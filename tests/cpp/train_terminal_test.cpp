@@ -55,7 +55,7 @@ TEST(Progress, PipedItWritesPlainLinesNowAndThen) {
 }
 
 TEST(Interrupt, TheFirstSignalOnlyRaisesAFlag) {
-  for (const int signal : {SIGINT, SIGTERM}) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
     const InterruptGuard guard;
     EXPECT_FALSE(interrupted());
     std::raise(signal);
@@ -74,6 +74,22 @@ TEST(Interrupt, TheSecondLeavesAtOnce) {
         std::exit(4);
       },
       ExitedWithCode(130), "once more to leave at once");
+}
+
+TEST(Interrupt, AHangUpIsNeverTheSecond) {
+  const InterruptGuard guard;
+  for (const int signal : {SIGINT, SIGHUP, SIGHUP}) std::raise(signal);
+  EXPECT_TRUE(interrupted());
+}
+
+TEST(Interrupt, AHangUpStaysIgnored) {
+  std::signal(SIGHUP, SIG_IGN);
+  {
+    const InterruptGuard guard;
+    std::raise(SIGHUP);
+    EXPECT_FALSE(interrupted());
+  }
+  EXPECT_EQ(std::signal(SIGHUP, SIG_DFL), SIG_IGN);
 }
 
 TEST(Interrupt, HandlersComeBack) {
