@@ -38,6 +38,8 @@ class Sweep {
   int run() {
     auto runs = plan_runs(request_, experiment_);
     place_runs(runs, request_);
+    // To the last summary: of one event, several signals may come.
+    const train::InterruptGuard guard;
     Table table(experiment_.columns);
     for (size_t i = 0; i < runs.size(); ++i) {
       const std::string place = std::to_string(i + 1) + "/" + std::to_string(runs.size());

@@ -41,7 +41,6 @@ class Session {
 
   SessionResult run() {
     resume();
-    InterruptGuard guard;
     MetricsWriter metrics(directory_.metrics());
     const int64_t per_epoch = training_.steps_per_epoch();
     const int64_t total = per_epoch * training_.epochs();

@@ -108,7 +108,7 @@ struct SessionResult {
 };
 
 /// Runs the training to its end, from its checkpoint where there is one: progress, metrics,
-/// checkpoints at the end of every epoch and in between, interruption by a signal (interrupt.h).
+/// checkpoints of epochs and in between. Ends when interrupted(): the caller has an InterruptGuard.
 /// Errors: InvalidInput for a checkpoint of another configuration or one that cannot be read;
 /// std::system_error where the folder cannot be written.
 SessionResult run_session(Training& training, RunDirectory& directory,

@@ -174,6 +174,19 @@ def test_interrupted_and_resumed_is_undisturbed(
     assert_same_run(out, undisturbed)
 
 
+def test_hang_ups_in_a_bunch_are_one_interruption(start, data, tmp_path):
+    # Of the death of a parent with several threads, the kernel tells once for each.
+    out = tmp_path / "out"
+    process = start(*command(data, out, *SELDOM, epochs=1000))
+    wait_until(lambda: lines_in(out) >= 2, process, "the first epoch")
+    while not (out / "summary.json").exists():
+        assert process.poll() is None, process.communicate()
+        process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=30)
+    assert process.returncode in (130, -signal.SIGHUP)  # the last may come after everything
+    assert summary(out)["status"] == "interrupted"
+
+
 def test_interrupted_sweep_stops_there(start, gradthru, data, tmp_path):
     out = tmp_path / "out"
     sweep = {"methods": "st;reinmax"}
