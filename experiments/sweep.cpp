@@ -1,6 +1,7 @@
 #include "experiments/sweep.h"
 
 #include <iostream>
+#include <optional>
 #include <sstream>
 
 #include "experiments/expected.h"
@@ -43,17 +44,21 @@ class Sweep {
     Table table(experiment_.columns);
     for (size_t i = 0; i < runs.size(); ++i) {
       const std::string place = std::to_string(i + 1) + "/" + std::to_string(runs.size());
-      const Summary summary = run_one(runs[i], place);
-      table.add(point_name(runs[i]), summary);
+      const auto summary = run_one(runs[i], place);
+      if (!summary) {
+        std::cout << "interrupted; go on with the same command and --resume\n";
+        return 130;
+      }
+      table.add(point_name(runs[i]), *summary);
       // A signal may also come while the last step of a run is being evaluated: the run is then
       // complete, but those after it are not wanted.
       const bool is_last = i + 1 == runs.size();
-      if (summary.status == Status::interrupted || (train::interrupted() && !is_last)) {
+      if (summary->status == Status::interrupted || (train::interrupted() && !is_last)) {
         std::cout << "interrupted: saved in " << runs[i].folder.string()
                   << "; go on with the same command and --resume\n";
         return 130;
       }
-      if (summary.status == Status::diverged) ++diverged_;
+      if (summary->status == Status::diverged) ++diverged_;
     }
     table.print(std::cout);
     print_places(runs);
@@ -61,15 +66,17 @@ class Sweep {
   }
 
  private:
-  Summary run_one(PlannedRun& run, const std::string& place) {
+  /// None if it was interrupted before it had made anything.
+  std::optional<Summary> run_one(PlannedRun& run, const std::string& place) {
     const auto finished = train::read_summary(run.folder / "summary.json");
     if (finished && finished->status != Status::interrupted) {
       check_same_config(run.folder, experiment_, run.plan.config);
       std::cout << run.name << ": " << to_string(finished->status) << " already, skipped\n";
-      return *finished;
+      return finished;
     }
     // The folder is made only when the data is there.
     StartedRun started = experiment_.start(run.plan);
+    if (train::interrupted()) return std::nullopt;
     RunDirectory directory(run.folder, request_.resume);
     check_same_config(run.folder, experiment_, run.plan.config);
     write_config(directory, run.plan, started);

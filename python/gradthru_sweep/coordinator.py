@@ -71,21 +71,26 @@ class Coordinator:
     def run(self) -> int:
         rows = rows_of(self.store)
         left = sum(not self.store.is_over(a) for a in self.store.attempts().values())
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._stop)
-        with Display(self.store, min(self.asked_for, max(1, left))) as self.display:
-            self.display.begin(rows)
-            if left < len(rows):
-                self.display.say(f"going on: {len(rows) - left} of {len(rows)} trials are over")
-            for _ in range(min(self.asked_for, left)):
-                self._start()
-            while self.workers:
+        before = {n: signal.signal(n, self._stop) for n in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            with Display(self.store, min(self.asked_for, max(1, left))) as self.display:
+                self.display.begin(rows)
+                if left < len(rows):
+                    self.display.say(f"going on: {len(rows) - left} of {len(rows)} trials are over")
+                for _ in range(min(self.asked_for, left)):
+                    self._start()
+                while self.workers:
+                    rows = self._look()
+                    time.sleep(LOOK_S)
                 rows = self._look()
-                time.sleep(LOOK_S)
-            rows = self._look()
-        return self._close(rows)
+            return self._close(rows)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def _start(self) -> None:
+        if self.stopping:
+            return
         name = f"{socket.gethostname()}-{secrets.token_hex(4)}"
         log = self.store.folder / "logs" / f"worker-{name}.txt"
         with open(log, "ab") as file:
@@ -107,6 +112,8 @@ class Coordinator:
                 start_new_session=True,
                 preexec_fn=interrupted_with_parent(),
             )
+        if self.stopping:  # while it was being started
+            self.workers[name].send_signal(signal.SIGINT)
 
     def _look(self) -> list[Row]:
         for name, process in list(self.workers.items()):

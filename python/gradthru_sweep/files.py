@@ -15,3 +15,8 @@ def write_atomically(path: pathlib.Path, text: str) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_temporary(name: str, of: str) -> bool:
+    """Whether it is the temporary name of a file that is called `of`."""
+    return name.startswith(f".{of}.") and name.endswith(".tmp")

@@ -18,8 +18,8 @@ MOST_WAIT_S = 0.25
 class OwnedLock(JournalFileOpenLock):
     """Optuna's lock is a file that only one process can create, which holds on any file system that
     machines share. One that a killed process left is in the way there for half a minute; here the
-    file says whose it is, and a process of the same machine takes it away at once when its owner is
-    gone.
+    file says whose it is. A process of the same machine takes it away at once when its owner is
+    gone, and never before; another machine, after half a minute.
     """
 
     def __init__(self, path: pathlib.Path) -> None:
@@ -38,7 +38,7 @@ class OwnedLock(JournalFileOpenLock):
                 now = os.stat(self._path).st_mtime
                 if now != seen:
                     seen, since = now, time.monotonic()
-                self._take_away_if_left(waited_s=time.monotonic() - since)
+                self._take_away_if_left(seen, waited_s=time.monotonic() - since)
             time.sleep(wait)
             wait = min(2 * wait, MOST_WAIT_S)
 
@@ -48,16 +48,19 @@ class OwnedLock(JournalFileOpenLock):
             if self._path.read_text() == _owner(os.getpid()):
                 self._path.unlink()
 
-    def _take_away_if_left(self, waited_s: float) -> None:
+    def _take_away_if_left(self, seen: float, waited_s: float) -> None:
         # One process of a machine at a time, so that none takes away the lock that comes next.
         with open(self._path.with_name(f"{self._path.name}.left"), "w") as guard:
             with contextlib.suppress(OSError):  # a file system without such locks
                 fcntl.flock(guard, fcntl.LOCK_EX)
             text = self._path.read_text()
             place, _, process = text.partition(" ")
-            dead = place == _place() and _owner(int(process.split()[0])) != text
+            if place == _place():
+                left = _owner(int(process.split()[0])) != text
+            else:
+                left = waited_s > GRACE_S and os.stat(self._path).st_mtime == seen
             # Before it died it may have let go of the lock, and another process have taken it.
-            if (dead and self._path.read_text() == text) or waited_s > GRACE_S:
+            if left and self._path.read_text() == text:
                 self._path.unlink()
 
 

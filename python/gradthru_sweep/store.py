@@ -22,7 +22,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from gradthru_sweep import study_file
-from gradthru_sweep.files import write_atomically
+from gradthru_sweep.files import is_temporary, write_atomically
 from gradthru_sweep.locks import OwnedLock, held
 from gradthru_sweep.mistake import Mistake
 from gradthru_sweep.space import Point
@@ -42,6 +42,11 @@ OURS = (
     "trials",
     "logs",
 )
+
+
+def _is_ours(name: str) -> bool:
+    # A file may be in the making, by a process that creates the study now or died of it.
+    return name in OURS or any(is_temporary(name, of) for of in (CONFIG, RECORD))
 
 
 class Journal(JournalFileBackend):
@@ -189,7 +194,7 @@ def require_same(study: Study, folder: pathlib.Path) -> None:
         strange = sorted(
             p.name
             for p in folder.iterdir()
-            if p.name not in OURS or (p.is_dir() and any(p.iterdir()))
+            if not _is_ours(p.name) or (p.is_dir() and any(p.iterdir()))
         )
         if strange:
             raise Mistake(

@@ -6,6 +6,7 @@ import time
 from types import FrameType
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.trial import TrialState
 
@@ -19,6 +20,7 @@ from gradthru_sweep.trial import Child, Intermediate, Result, in_use, result_of,
 LEAST_POLL_S, MOST_POLL_S = 0.02, 0.25
 IDLE_S = 0.5
 IN_USE_S = 60.0
+IN_USE = "is in use by another process"  # as the program says it
 
 
 def pruner_of(pruning: Pruning | None) -> BasePruner:
@@ -62,13 +64,13 @@ class Worker:
         point = points.suggested(trial, self.config.space)
         begin = time.monotonic()
         result = self._watched(trial, point)
-        trial.set_user_attr("elapsed_s", time.monotonic() - begin)
-        trial.set_user_attr("wall_s", result.wall_s)
-        trial.set_user_attr("values", result.values)
-        if result.why:
-            trial.set_user_attr("why", result.why)
-        trial.set_user_attr("outcome", result.outcome)
         try:
+            trial.set_user_attr("elapsed_s", time.monotonic() - begin)
+            trial.set_user_attr("wall_s", result.wall_s)
+            trial.set_user_attr("values", result.values)
+            if result.why:
+                trial.set_user_attr("why", result.why)
+            trial.set_user_attr("outcome", result.outcome)
             if result.outcome == "complete":
                 study.tell(trial, result.mean)
             elif result.outcome == "diverged":
@@ -84,29 +86,48 @@ class Worker:
     def _watched(self, trial: optuna.Trial, point: dict[str, str | int | float | bool]) -> Result:
         number = trial.user_attrs["point"]
         folder, seeds = self.store.folder_of(number), self.config.seeds_of(point)
-        # The run that a dead worker left is saving.
-        deadline = time.monotonic() + IN_USE_S
-        while any(in_use(f) for f in (folder, *run_folders(folder, seeds).values())):
-            if self.stopping:
-                return Result("interrupted")
+        news, deadline = Intermediate(self.config.metric), time.monotonic() + IN_USE_S
+        while True:
+            # The run that a dead worker left is saving.
+            while any(in_use(f) for f in (folder, *run_folders(folder, seeds).values())):
+                if self.stopping:
+                    return Result("interrupted")
+                if time.monotonic() > deadline:
+                    return Result("failed", f"{folder} {IN_USE}")
+                time.sleep(LEAST_POLL_S)
+            child = Child(
+                self.program.run_command(point, folder),
+                self.program.environment,
+                self.store.log_of(number),
+            )
+            result = self._result(trial, child, news, folder, seeds)
+            # That run may also have been about to begin.
+            if not (result.outcome == "refused" and result.why.endswith(IN_USE)):
+                return result
             if time.monotonic() > deadline:
-                return Result("failed", f"{folder} is in use by another process")
+                return Result("failed", result.why)
             time.sleep(LEAST_POLL_S)
-        child = Child(
-            self.program.run_command(point, folder),
-            self.program.environment,
-            self.store.log_of(number),
-        )
-        news, pruned = Intermediate(self.config.metric), False
-        poll, code = LEAST_POLL_S, None
+
+    def _result(
+        self,
+        trial: optuna.Trial,
+        child: Child,
+        news: Intermediate,
+        folder: pathlib.Path,
+        seeds: list[int],
+    ) -> Result:
+        pruned, poll, code = False, LEAST_POLL_S, None
         while code is None:
             code = child.wait(poll)
             poll = min(2 * poll, MOST_POLL_S)
             # The first seed decides: it is the same for all trials.
             first = run_folders(folder, seeds).get(seeds[0])
-            for epoch, value in news.read(first) if first else ():
-                trial.report(value, epoch)
-                pruned = pruned or (code is None and trial.should_prune())
+            try:
+                for epoch, value in news.read(first) if first else ():
+                    trial.report(value, epoch)
+                    pruned = pruned or (code is None and trial.should_prune())
+            except UpdateFinishedTrialError:  # given up, as above: another worker goes on with the run
+                child.interrupt()
             if pruned or self.stopping:
                 child.interrupt()
         news.close()

@@ -16,8 +16,11 @@ ENGINE = pathlib.Path(__file__).resolve().parents[2] / "python"
 sys.path.insert(0, str(ENGINE))
 
 from gradthru_sweep.alive import GRACE_S, Presence, machine  # noqa: E402
+from gradthru_sweep.coordinator import Coordinator  # noqa: E402
 from gradthru_sweep.locks import OwnedLock  # noqa: E402
-from gradthru_sweep.store import Journal  # noqa: E402
+from gradthru_sweep.mistake import Mistake  # noqa: E402
+from gradthru_sweep.store import Journal, Store, require_same  # noqa: E402
+from gradthru_sweep.study_file import load  # noqa: E402
 from gradthru_sweep.trial import Intermediate  # noqa: E402
 
 
@@ -51,13 +54,20 @@ def test_the_lock_of_a_dead_process_is_taken_away_at_once(tmp_path):
     mine.acquire()
     assert time.monotonic() - begin < 5
     # One that is alive keeps it.
+    code = code.replace("OwnedLock(pathlib", "print('ready', flush=True); OwnedLock(pathlib")
     code = code.replace("os.kill(os.getpid(), 9)", "print('got it')")
-    with pytest.raises(subprocess.TimeoutExpired):
-        subprocess.run(
-            [sys.executable, "-c", code, path],
-            env=os.environ | {"PYTHONPATH": str(ENGINE)},
-            timeout=2,
-        )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, path],
+        env=os.environ | {"PYTHONPATH": str(ENGINE)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout.readline() == "ready\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            other.wait(2)
+        mine.release()
+        assert other.stdout.readline() == "got it\n"
+    mine.acquire()  # what the other one left
     mine.release()
     assert not path.with_name("study.lock").exists()
 
@@ -145,5 +155,68 @@ def test_only_the_lock_of_the_dead_process_is_taken_away(tmp_path, monkeypatch):
         return ""
 
     monkeypatch.setattr("gradthru_sweep.locks._owner", owner)
-    mine._take_away_if_left(waited_s=0)
+    mine._take_away_if_left(file.stat().st_mtime, waited_s=0)
     assert file.exists()
+
+
+def test_a_lock_is_old_only_elsewhere(tmp_path):
+    # One of this machine is taken from the dead alone, however long a living process holds it.
+    path = tmp_path / "study"
+    mine = OwnedLock(path)
+    mine.acquire()
+    file = path.with_name("study.lock")
+    seen = file.stat().st_mtime
+    mine._take_away_if_left(seen, waited_s=3600)
+    assert file.exists()
+    file.write_text("elsewhere " + file.read_text().partition(" ")[2])
+    mine._take_away_if_left(seen, waited_s=3600)  # another one than was waited for
+    assert file.exists()
+    mine._take_away_if_left(file.stat().st_mtime, waited_s=1)
+    assert file.exists()
+    mine._take_away_if_left(file.stat().st_mtime, waited_s=3600)
+    assert not file.exists()
+
+
+def test_a_folder_in_the_making_is_no_stranger(tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_text(
+        'experiment = "poly"\nobjective = "train_exact_loss"\n[set]\nmethod = "st"\n[space]\np = [2.0]'
+    )
+    study, folder = load(path, str(tmp_path / "out"), "study"), tmp_path / "out"
+    folder.mkdir()
+    (folder / ".study.toml.4711.tmp").write_text("experiment = ")
+    require_same(study, folder)
+    (folder / ".study.csv.4711.tmp").write_text("")
+    with pytest.raises(Mistake, match=r"holds files, such as '.study.csv"):
+        require_same(study, folder)
+
+
+def test_a_run_that_begins_when_its_worker_dies_is_waited_for(tmp_path):
+    # It takes its folder just when another worker's run wants it, once.
+    program = tmp_path / "gradthru"
+    program.write_text(f"""#!/bin/sh
+case "$*" in
+  *--dry-run*|*--version*) ;;
+  *) if mkdir {tmp_path}/once; then echo "gradthru: out: x is in use by another process" >&2; exit 2; fi ;;
+esac
+exec {PROGRAM} "$@"
+""")
+    program.chmod(0o755)
+    path = tmp_path / "study.toml"
+    path.write_text(
+        'experiment = "poly"\nobjective = "train_exact_loss"\nworkers = 1\n'
+        '[set]\nmethod = "st"\nepochs = 1\nsteps_per_epoch = 10\n[space]\np = [2.0]'
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "gradthru_sweep", path, "--out", tmp_path / "out", "--program", program],
+        env=clean_environment(tmp_path) | {"PYTHONPATH": str(ENGINE)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (trial,) = json.loads((tmp_path / "out" / "results.json").read_text())["trials"]
+    assert (trial["state"], trial["attempts"]) == ("complete", 1)
+    # The handlers of a coordinator are gone with it: between two of them Ctrl-C ends a comparison.
+    before = signal.getsignal(signal.SIGINT)
+    assert Coordinator(Store(tmp_path / "out"), str(program), 1).run() == 0
+    assert signal.getsignal(signal.SIGINT) is before
