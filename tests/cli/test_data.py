@@ -200,7 +200,7 @@ def test_wrong_file_is_replaced_only_by_a_right_one(gradthru, server, tmp_path):
 @pytest.mark.parametrize("bad", ["missing", "halved", "zeros", "longer", "cut", "stalled"])
 def test_falls_over_to_a_good_mirror(gradthru, server, tmp_path, bad):
     result = gradthru(
-        "fetch", "mnist", "--dir", str(tmp_path), "--stall", "1", **mirrors(server, bad, "good")
+        "fetch", "mnist", "--dir", str(tmp_path), "--stall", "5", **mirrors(server, bad, "good")
     )
     assert result.returncode == 0, result.stderr
     assert_is_mnist(tmp_path)

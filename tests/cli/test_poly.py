@@ -110,11 +110,11 @@ def test_every_family_descends(run, method):
 
 @pytest.mark.parametrize("method", ["reinforce(baseline=moving)", "gumbel_softmax"])
 def test_killed_and_resumed_is_undisturbed(run, start, gradthru, method):
-    long = {"epochs": 6, "steps_per_epoch": 400, "run__checkpoint_seconds": 0}
+    long = {"epochs": 6, "steps_per_epoch": 400}
     whole = run("whole", method, **long)
     out = gradthru.folder / "out"
     command = ["run", "poly", *settings(**(SMALL | long)), "--methods", method, "--out", out]
-    process = start(*command)
+    process = start(*command, "--set", "run.checkpoint_seconds=0")
     wait_until(lambda: (out / "metrics.jsonl").exists()
                and (out / "metrics.jsonl").read_text().count("\n") >= 2, process, "an epoch")
     process.kill()

@@ -1,5 +1,6 @@
 """A run that is killed, interrupted or damaged, and gone on with, ends as an undisturbed one."""
 
+import os
 import re
 import shutil
 import signal
@@ -27,7 +28,7 @@ from tiny_data import (
     wait_until,
 )
 
-EPOCHS = 5
+EPOCHS = 12
 STEPS = 60  # per epoch: 600 images, 10 a batch
 METHOD = "gumbel_softmax(exp(1,0.3,60%))"  # noise and schedule both depend on the step
 OFTEN = ["--set", "run.checkpoint_seconds=0"]
@@ -59,7 +60,7 @@ def lines_in(folder):
 
 
 def kill_when(process, condition, what):
-    wait_until(condition, process, what)
+    wait_until(condition, process, what, 60)
     process.kill()
     process.communicate()
 
@@ -179,12 +180,28 @@ def test_hang_ups_in_a_bunch_are_one_interruption(start, data, tmp_path):
     out = tmp_path / "out"
     process = start(*command(data, out, *SELDOM, epochs=1000))
     wait_until(lambda: lines_in(out) >= 2, process, "the first epoch")
-    while not (out / "summary.json").exists():
-        assert process.poll() is None, process.communicate()
+    while process.poll() is None and not (out / "summary.json").exists():
         process.send_signal(signal.SIGHUP)
     process.communicate(timeout=30)
     assert process.returncode in (130, -signal.SIGHUP)  # the last may come after everything
     assert summary(out)["status"] == "interrupted"
+
+
+def test_interrupted_before_it_begins_it_has_made_nothing(start, data, tmp_path):
+    # Its data come through a pipe, so that it can be met while it loads them.
+    root = tmp_path / "data"
+    shutil.copytree(data, root)
+    images = root / "mnist" / "train-images-idx3-ubyte.gz"
+    content = images.read_bytes()
+    images.unlink()
+    os.mkfifo(images)
+    process = start(*command(root, tmp_path / "out"))
+    with open(images, "wb") as pipe:
+        process.send_signal(signal.SIGINT)
+        assert "interrupted" in process.stderr.readline() + process.stderr.readline()
+        pipe.write(content)
+    assert "interrupted; go on with the same command" in process.communicate(timeout=30)[0]
+    assert process.returncode == 130 and not (tmp_path / "out").exists()
 
 
 def test_interrupted_sweep_stops_there(start, gradthru, data, tmp_path):

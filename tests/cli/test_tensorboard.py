@@ -90,9 +90,8 @@ def test_again_is_the_same_and_unfinished_runs_are_there(gradthru, runs):
 
 def test_a_run_writes_its_own_events_also_when_it_is_gone_on_with(data, gradthru, start):
     folder = gradthru.folder / "run"
-    command = [*tiny_vae(data, epochs=40, batch_size=10, run__checkpoint_seconds=0), "--methods", "st",
-               "--out", folder, "--tensorboard"]
-    process = start(*command)
+    command = [*tiny_vae(data, epochs=40, batch_size=10), "--methods", "st", "--out", folder, "--tensorboard"]
+    process = start(*command, "--set", "run.checkpoint_seconds=0")
     lines = folder / "metrics.jsonl"
     wait_until(lambda: lines.exists() and lines.read_bytes().count(b"\n") >= 4, process, "two epochs")
     process.kill()

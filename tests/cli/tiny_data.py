@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import pathlib
+import signal
 import struct
 import subprocess
 import time
@@ -123,6 +124,7 @@ def start(tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # ignored by nohup
         )
         processes.append(process)
         return process
