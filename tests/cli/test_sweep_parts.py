@@ -1,5 +1,6 @@
 """Parts of `gradthru sweep`, in what is hard to bring about from outside: deaths at bad moments."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -113,7 +114,9 @@ import os, pathlib, sys, threading, time
 from gradthru_sweep.trial import Child
 for _ in range(4):
     threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
-Child(sys.argv[1:], dict(os.environ), pathlib.Path("log.txt")).wait(60)
+child = Child(sys.argv[1:], dict(os.environ), pathlib.Path("log.txt"))
+print(child.process.pid, flush=True)
+child.wait(60)
 """
     run = [PROGRAM, "run", "poly", "--methods", "st", "--threads", "1", "--out", tmp_path / "out"]
     worker = subprocess.Popen(
@@ -121,18 +124,24 @@ Child(sys.argv[1:], dict(os.environ), pathlib.Path("log.txt")).wait(60)
         cwd=tmp_path,
         env=clean_environment(tmp_path) | {"PYTHONPATH": str(ENGINE)},
         start_new_session=True,
+        stdout=subprocess.PIPE,
+        text=True,
     )
-    metrics, told = tmp_path / "out" / "metrics.jsonl", tmp_path / "out" / "summary.json"
+    child, out = int(worker.stdout.readline()), tmp_path / "out"
     try:
+        metrics = out / "metrics.jsonl"
         wait_until(lambda: metrics.exists() and metrics.stat().st_size, worker, "it was at work")
+        worker.kill()
+        worker.communicate()
+        deadline = time.monotonic() + 30
+        while not (out / "summary.json").exists():
+            assert time.monotonic() < deadline, (tmp_path / "log.txt").read_text()
+            time.sleep(0.01)
+        assert summary(out)["status"] == "interrupted"
     finally:
         worker.kill()
-        worker.wait()
-    deadline = time.monotonic() + 30
-    while not told.exists():
-        assert time.monotonic() < deadline, (tmp_path / "log.txt").read_text()
-        time.sleep(0.01)
-    assert summary(tmp_path / "out")["status"] == "interrupted"
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
 
 
 def test_a_worker_that_died_before_it_signed_is_dead(tmp_path):
