@@ -126,8 +126,8 @@ class Worker:
                 for epoch, value in news.read(first) if first else ():
                     trial.report(value, epoch)
                     pruned = pruned or (code is None and trial.should_prune())
-            except UpdateFinishedTrialError:  # given up, as above: another worker goes on with the run
-                child.interrupt()
+            except UpdateFinishedTrialError:
+                child.interrupt()  # given up, as above: another worker goes on with the run
             if pruned or self.stopping:
                 child.interrupt()
         news.close()

@@ -29,16 +29,13 @@ from tiny_data import (
     wait_until,
 )
 
-ENGINE = pathlib.Path(__file__).resolve().parents[2] / "python"
-sys.path.insert(0, str(ENGINE))
+from made_studies import ENGINE, program_that, result, study, sweep
 
-from gradthru_sweep import command, comparison_file  # noqa: E402
-from gradthru_sweep.points import known_points, sample_points  # noqa: E402
-from gradthru_sweep.program import Program  # noqa: E402
-from gradthru_sweep.study_file import load  # noqa: E402
+from gradthru_sweep import command, comparison_file
+from gradthru_sweep.points import known_points, sample_points
+from gradthru_sweep.program import Program
+from gradthru_sweep.study_file import load
 
-METHOD = 'method = "st(tau_f={tau_f},tau_b={tau_b})"'
-GRID = "tau_f = [0.5, 1.0, 2.0]\ntau_b = [1.0, 0.5]"
 METHODS = {  # as the program writes them
     (0.5, 1.0): "st(tau_f=0.5)",
     (0.5, 0.5): "st(tau_f=0.5,tau_b=0.5)",
@@ -47,28 +44,6 @@ METHODS = {  # as the program writes them
     (2.0, 1.0): "st(tau_f=2)",
     (2.0, 0.5): "st(tau_f=2,tau_b=0.5)",
 }
-
-
-def study(folder, name="study", head="", fixed=METHOD, space=GRID, epochs=8, steps=100, tail=""):
-    """A study file on `poly`, which needs no data."""
-    path = folder / f"{name}.toml"
-    path.write_text(f"""
-experiment = "poly"
-objective = "train_exact_loss"
-{head}
-[set]
-{fixed}
-epochs = {epochs}
-steps_per_epoch = {steps}
-[space]
-{space}
-{tail}
-""")
-    return path
-
-
-def result(folder):
-    return json.loads((folder / "results.json").read_text())
 
 
 def rows(folder):
@@ -334,15 +309,13 @@ y = "optimiser.lr"
 
 
 def test_a_run_that_always_dies_fails_its_trial_only(gradthru, tmp_path):
-    program = tmp_path / "gradthru"
-    program.write_text(f"""#!/bin/sh
-case "$* $0" in
-  *--dry-run*|*--version*) ;;
-  *"tau_f=1.0,"*) [ -e {tmp_path}/healed ] || kill -9 $$ ;;
-esac
-exec {PROGRAM} "$@"
-""")
-    program.chmod(0o755)
+    program = program_that(
+        tmp_path,
+        f"""
+  case "$*" in
+    *"tau_f=1.0,"*) [ -e {tmp_path}/healed ] || kill -9 $$ ;;
+  esac""",
+    )
     path = study(
         tmp_path,
         head="workers = 1\nretries = 1",
@@ -351,32 +324,13 @@ exec {PROGRAM} "$@"
         space="tau_f = [0.5, 1.0]\ntau_b = [1.0]",
     )
 
-    def sweep(*flags):
-        return subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "gradthru_sweep",
-                path,
-                "--program",
-                program,
-                "--out",
-                tmp_path / "out",
-                *flags,
-            ],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            env=clean_environment(tmp_path) | {"PYTHONPATH": str(ENGINE)},
-        )
-
-    failed = sweep()
+    failed = sweep(tmp_path, program, path)
     assert failed.returncode == FAILURE and "1 of 2 trials failed" in failed.stderr
     good, bad = result(tmp_path / "out")["trials"]
     assert (good["state"], good["attempts"]) == ("complete", 1)
     assert (bad["state"], bad["attempts"], bad["why"]) == ("failed", 2, "killed by SIGKILL")
     (tmp_path / "healed").touch()
-    assert_done(sweep("--retry-failed"))
+    assert_done(sweep(tmp_path, program, path, "--retry-failed"))
     assert [t["state"] for t in result(tmp_path / "out")["trials"]] == ["complete"] * 2
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import pathlib
 import signal
 import subprocess
 import sys
@@ -11,18 +10,17 @@ import time
 
 import pytest
 
-from tiny_data import PROGRAM, clean_environment, summary, wait_until
+from tiny_data import PROGRAM, assert_done, summary, wait_until
 
-ENGINE = pathlib.Path(__file__).resolve().parents[2] / "python"
-sys.path.insert(0, str(ENGINE))
+from made_studies import engine_environment, program_that, result, study, sweep
 
-from gradthru_sweep.alive import GRACE_S, Presence, machine  # noqa: E402
-from gradthru_sweep.coordinator import Coordinator  # noqa: E402
-from gradthru_sweep.locks import OwnedLock  # noqa: E402
-from gradthru_sweep.mistake import Mistake  # noqa: E402
-from gradthru_sweep.store import Journal, Store, require_same  # noqa: E402
-from gradthru_sweep.study_file import load  # noqa: E402
-from gradthru_sweep.trial import Intermediate  # noqa: E402
+from gradthru_sweep.alive import GRACE_S, Presence, machine
+from gradthru_sweep.coordinator import Coordinator
+from gradthru_sweep.locks import OwnedLock
+from gradthru_sweep.mistake import Mistake
+from gradthru_sweep.store import Journal, Store, require_same
+from gradthru_sweep.study_file import load
+from gradthru_sweep.trial import Intermediate
 
 
 def test_a_worker_of_another_machine_is_dead_when_it_is_silent(tmp_path):
@@ -47,7 +45,7 @@ def test_the_lock_of_a_dead_process_is_taken_away_at_once(tmp_path):
     )
     path = tmp_path / "study"
     died = subprocess.run(
-        [sys.executable, "-c", code, path], env=os.environ | {"PYTHONPATH": str(ENGINE)}
+        [sys.executable, "-c", code, path], env=engine_environment(tmp_path)
     )
     assert died.returncode == -signal.SIGKILL and path.with_name("study.lock").exists()
     begin = time.monotonic()
@@ -59,7 +57,7 @@ def test_the_lock_of_a_dead_process_is_taken_away_at_once(tmp_path):
     code = code.replace("os.kill(os.getpid(), 9)", "print('got it')")
     with subprocess.Popen(
         [sys.executable, "-c", code, path],
-        env=os.environ | {"PYTHONPATH": str(ENGINE)},
+        env=engine_environment(tmp_path),
         stdout=subprocess.PIPE,
         text=True,
     ) as other:
@@ -122,7 +120,7 @@ child.wait(60)
     worker = subprocess.Popen(
         [sys.executable, "-c", code, *map(str, run), "--set", "epochs=100000"],
         cwd=tmp_path,
-        env=clean_environment(tmp_path) | {"PYTHONPATH": str(ENGINE)},
+        env=engine_environment(tmp_path),
         start_new_session=True,
         stdout=subprocess.PIPE,
         text=True,
@@ -187,44 +185,34 @@ def test_a_lock_is_old_only_elsewhere(tmp_path):
 
 
 def test_a_folder_in_the_making_is_no_stranger(tmp_path):
-    path = tmp_path / "study.toml"
-    path.write_text(
-        'experiment = "poly"\nobjective = "train_exact_loss"\n[set]\nmethod = "st"\n[space]\np = [2.0]'
-    )
-    study, folder = load(path, str(tmp_path / "out"), "study"), tmp_path / "out"
+    wanted = load(study(tmp_path), str(tmp_path / "out"), "study")
+    folder = tmp_path / "out"
     folder.mkdir()
     (folder / ".study.toml.4711.tmp").write_text("experiment = ")
-    require_same(study, folder)
+    require_same(wanted, folder)
     (folder / ".study.csv.4711.tmp").write_text("")
     with pytest.raises(Mistake, match=r"holds files, such as '.study.csv"):
-        require_same(study, folder)
+        require_same(wanted, folder)
 
 
 def test_a_run_that_begins_when_its_worker_dies_is_waited_for(tmp_path):
     # It takes its folder just when another worker's run wants it, once.
-    program = tmp_path / "gradthru"
-    program.write_text(f"""#!/bin/sh
-case "$*" in
-  *--dry-run*|*--version*) ;;
-  *) if mkdir {tmp_path}/once; then echo "gradthru: out: x is in use by another process" >&2; exit 2; fi ;;
-esac
-exec {PROGRAM} "$@"
-""")
-    program.chmod(0o755)
-    path = tmp_path / "study.toml"
-    path.write_text(
-        'experiment = "poly"\nobjective = "train_exact_loss"\nworkers = 1\n'
-        '[set]\nmethod = "st"\nepochs = 1\nsteps_per_epoch = 10\n[space]\np = [2.0]'
+    folder = tmp_path / "out" / "trials" / "0000"
+    program = program_that(
+        tmp_path,
+        f"""
+  if mkdir {tmp_path}/once; then
+    mkdir -p {folder}/checkpoint
+    exec flock {folder} {PROGRAM} "$@"
+  fi""",
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "gradthru_sweep", path, "--out", tmp_path / "out", "--program", program],
-        env=clean_environment(tmp_path) | {"PYTHONPATH": str(ENGINE)},
-        capture_output=True,
-        text=True,
+    path = study(
+        tmp_path, head="workers = 1", fixed='method = "st"', space="p = [2.0]", epochs=1, steps=10
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    (trial,) = json.loads((tmp_path / "out" / "results.json").read_text())["trials"]
+    assert_done(sweep(tmp_path, program, path))
+    (trial,) = result(tmp_path / "out")["trials"]
     assert (trial["state"], trial["attempts"]) == ("complete", 1)
+    assert "is in use by another process" in (tmp_path / "out/logs/0000.txt").read_text()
     # The handlers of a coordinator are gone with it: between two of them Ctrl-C ends a comparison.
     before = signal.getsignal(signal.SIGINT)
     assert Coordinator(Store(tmp_path / "out"), str(program), 1).run() == 0
