@@ -10,7 +10,6 @@ from gradthru_sweep import comparison_report, plan
 from gradthru_sweep.comparison_file import Arm, Comparison
 from gradthru_sweep.coordinator import DONE, FAILED, INTERRUPTED, Coordinator, open_study
 from gradthru_sweep.differences import Winner
-from gradthru_sweep.live import duration
 from gradthru_sweep.mistake import Mistake
 from gradthru_sweep.program import Program
 from gradthru_sweep.results import Row, ranked, rows_of

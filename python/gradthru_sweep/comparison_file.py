@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from gradthru_sweep import study_file
-from gradthru_sweep import space as spaces
 from gradthru_sweep.mistake import Mistake, did_you_mean
 from gradthru_sweep.space import VARIABLE, Point, toml_text
 from gradthru_sweep.study import Study

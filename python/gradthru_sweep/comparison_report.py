@@ -12,7 +12,7 @@ from gradthru_sweep import charts
 from gradthru_sweep.comparison_file import Arm, Comparison
 from gradthru_sweep.differences import Difference, Winner, paired
 from gradthru_sweep.files import write_atomically
-from gradthru_sweep.results import Row, counts
+from gradthru_sweep.results import counts
 from gradthru_sweep.space import Choices, label, short
 from gradthru_sweep.study import Heatmap
 
